@@ -1,0 +1,31 @@
+"""The command line: parse, call, print. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 too many rows rejected."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from raypipe.errors import RaypipeError, WrongUsage
+
+app = typer.Typer(
+    name="raypipe",
+    help="Search and edit face-image collections by attribute, at dataset scale, on Ray.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.callback()
+def _root() -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; the package's own errors become one message and an exit code."""
+    try:
+        app()
+    except RaypipeError as error:
+        print(f"raypipe: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, WrongUsage) else 1)
