@@ -1,0 +1,93 @@
+"""Eyes and brows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from raypipe.synthfaces.colours import Colour, hair_colour, hue_colour, iris_colour, mix, scaled
+from raypipe.synthfaces.drawing import BROWS, EYES, Canvas, Plane, bump, cover, ellipse, gate, smooth, wave
+from raypipe.synthfaces.geometry import EYE_V, Anatomy, Looks
+
+
+def draw_eyes(canvas: Canvas, f: Looks, a: Anatomy) -> None:
+    c = canvas.window(-0.72, EYE_V - 0.26, 0.72, EYE_V + 0.20)
+    side = np.where(c.u < 0.0, np.float32(-1.0), np.float32(1.0))
+    out = np.abs(c.u) - a.eye_x
+    down = c.v - EYE_V + (0.28 * (f["eye_tilt"] - 0.4)) * out
+    across = out / a.eye_w
+    bow = np.maximum(1.0 - across * across, -1.0)
+    slope = 2.0 * a.lid_up * np.abs(across) / a.eye_w
+    level = 1.0 / np.sqrt(1.0 + slope * slope)
+    above, below = (-a.lid_up * bow - down) * level, (down - a.lid_low * bow) * level
+    opening = cover(np.maximum(above, below), c.pixel)
+    _lids(c, f, a, out, down, above)
+    _eyeball(c, f, a, opening, (out - 0.055 * side * f["gaze_x"], down - 0.03 * f["gaze_y"] + 0.004), (out, down, side))
+    c.shadow(opening * 0.55 * smooth(above, -0.05, 0.0))
+    _lashes(c, f, a, across, above, below)
+
+
+def _lids(c: Canvas, f: Looks, a: Anatomy, out: Plane, down: Plane, above: Plane) -> None:
+    """The lid's bulge and crease, with eye shadow on it."""
+    made_up = gate(f["eye_makeup"])
+    shade = hue_colour(f["clothes_hue"] * 0.35 + 0.65, 0.5, 0.25 + 0.3 * f["eye_makeup"])
+    lid = bump(out - 0.02, down + a.lid_up + 0.035, 1.30 * a.eye_w, 0.115)
+    c.paint(np.minimum(1.6 * lid, 1.0) * 0.62 * made_up, shade)
+    c.emboss_pair(out, down + 0.01, 1.25 * a.eye_w, 0.115, 0.012)
+    crease_at = above - 0.035 - 0.012 * f["eye_open"]
+    crease = np.maximum(1.0 - np.abs(crease_at) / (0.014 + 0.7 * c.pixel), 0.0)
+    c.shadow(0.38 * crease * bump(out, down, 1.2 * a.eye_w, 0.2))
+
+
+def _eyeball(
+    c: Canvas, f: Looks, a: Anatomy, opening: Plane, gaze: tuple[Plane, Plane], place: tuple[Plane, Plane, Plane]
+) -> None:
+    """White, iris with a dark rim, pupil, and the reflection of the light."""
+    (du, dv), (out, down, side) = gaze, place
+    c.paint(opening, (0.83, 0.81, 0.80), part=EYES, gloss=0.3)
+    c.surface(opening, side * 1.6 * out, 1.6 * down)
+    radius = 0.052 + 0.014 * f["eye_size"]
+    distance = np.sqrt(du * du + dv * dv)
+    colour = iris_colour(f["eye_colour"])
+    iris = opening * cover(distance - radius, c.pixel)
+    c.paint(iris, scaled(colour, 0.38))
+    inner = smooth(distance, radius, 0.62 * radius) * (0.9 + 0.6 * smooth(dv, -radius, radius))
+    c.paint(iris, scaled(colour, 0.3 + 0.85 * inner))
+    c.paint(opening * cover(distance - 0.45 * radius, c.pixel), (0.006, 0.005, 0.006))
+    spot_u, spot_v = side * (0.024 * f["light_side"] + 0.008), -0.022 - 0.006 * f["light_height"]
+    spot = cover(ellipse(du - spot_u, dv - spot_v, 0.017, 0.017), c.pixel)
+    c.paint(opening * spot * 0.95, (1.6, 1.6, 1.6))
+
+
+def _lashes(c: Canvas, f: Looks, a: Anatomy, across: Plane, above: Plane, below: Plane) -> None:
+    """The dark edge of the upper lid, longer outside and with make-up; a thin one below."""
+    made_up, woman = gate(f["eye_makeup"]), 1.0 - f["masculinity"]
+    outer = smooth(across, -0.9, 0.9)
+    thick = (0.009 + 0.008 * woman + 0.014 * made_up) * (0.45 + 0.9 * outer)
+    reach = 1.06 + 0.26 * made_up + 0.08 * woman
+    within = smooth(across, -1.15, -0.95) * smooth(across, reach + 0.15, reach - 0.1)
+    upper = cover(np.abs(above) - thick, c.pixel) * within
+    c.paint(upper * (0.72 + 0.2 * woman), (0.012, 0.008, 0.008), part=EYES, gloss=0.0)
+    lower = cover(np.abs(below) - 0.004, c.pixel) * within * (np.abs(across) < 1.0)
+    c.paint(lower * (0.22 + 0.5 * made_up), (0.05, 0.025, 0.02))
+
+
+def brow_colour(f: Looks) -> Colour:
+    grey = gate(f["hair_grey"])
+    return scaled(hair_colour(0.75 * f["hair_lightness"], f["hair_redness"], 0.75 * grey), 0.6)
+
+
+def draw_brows(canvas: Canvas, f: Looks, a: Anatomy) -> None:
+    c = canvas.window(-0.78, EYE_V - 0.45, 0.78, EYE_V - 0.02)
+    out = (np.abs(c.u) - a.eye_x - 0.01) / (a.eye_w + 0.055)
+    arch = 0.02 + 0.07 * f["brow_arch"]
+    peak = out - 0.25
+    line = a.brow_v - arch * (1.0 - peak * peak) + 0.035 * f["brow_raise"] * out - 0.02 * (f["brow_arch"] - 0.5)
+    taper = smooth(out, 1.05, 0.0) * smooth(out, -1.12, -0.8)
+    thick = (0.010 + 0.028 * f["brow_thickness"]) * (0.35 + 0.65 * taper)
+    down = c.v - line
+    hairs = 1.0 - 0.25 * smooth(wave(out * 9.0 + down * 10.0), -0.2, 0.8) * np.minimum(np.maximum(1.4 - 20.0 * c.pixel, 0.0), 1.0)
+    soft = c.pixel + 0.014
+    ends = smooth(out, -1.12, -0.9) * smooth(out, 1.12, 0.85)
+    brow = cover(np.abs(down) - thick, soft) * ends * hairs
+    colour = mix(brow_colour(f), (0.02, 0.015, 0.012), 0.25 * f["brow_thickness"])
+    c.paint(brow * (0.70 + 0.25 * f["brow_thickness"]), colour, part=BROWS, gloss=0.05)

@@ -1,0 +1,42 @@
+"""Stubble, beard, goatee and moustache. They lie under the lips."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from raypipe.synthfaces.colours import mix, scaled
+from raypipe.synthfaces.drawing import HAIR, Canvas, Plane, cover, ellipse, gate, smooth, strands
+from raypipe.synthfaces.eyes import brow_colour
+from raypipe.synthfaces.geometry import Anatomy, Looks
+from raypipe.synthfaces.skin import face_distance
+
+
+def draw_whiskers(canvas: Canvas, f: Looks, a: Anatomy) -> None:
+    c = canvas.window(-1.0, 0.0, 1.0, 1.2)
+    face, mouth = face_distance(c, f, a), (c.v - a.mouth_v) + a.lift * (c.u / a.mouth_w) ** 2 - 0.4 * a.lift
+    jaw = -ellipse(c.u, c.v - 0.08, 0.80 * a.face_w, a.mouth_v + 0.02)
+    lip = _moustache(c, a, mouth)
+    chin = ellipse(c.u, c.v - a.mouth_v - 0.19, 0.17 + 0.05 * f["jaw_width"], 0.16, square=0.3)
+    shade = np.minimum(jaw, lip)
+    stubble = smooth(np.minimum(shade, chin), 0.10, -0.08) * smooth(face, 0.01, -0.02) * smooth(c.v, 0.02, 0.25)
+    dark = mix(scaled(brow_colour(f), 1.0), (0.05, 0.05, 0.06), 0.4 + 0.0 * f["stubble"])
+    c.paint(stubble * 0.42 * gate(f["stubble"]) * f["stubble"], dark, gloss=0.1)
+    grain = strands(c.v + 0.4 * np.abs(c.u), 17.0, c.pixel) * 0.3 + strands(c.u + 0.15 * c.v, 23.0, c.pixel) * 0.3
+    full = np.maximum(np.minimum(np.minimum(jaw, chin), lip), face - 0.05 * f["beard"])
+    _grow(c, f, smooth(full, 0.03, -0.05) * smooth(c.v, 0.05, 0.30) * gate(f["beard"]) * (0.70 + 0.28 * f["beard"]), grain)
+    goatee = np.maximum(chin, face - 0.04)
+    _grow(c, f, smooth(goatee, 0.03, -0.03) * gate(f["goatee"]) * (0.68 + 0.3 * f["goatee"]), grain)
+    _grow(c, f, smooth(lip, 0.018, -0.014) * gate(f["moustache"]) * (0.72 + 0.26 * f["moustache"]), grain)
+
+
+def _moustache(c: Canvas, a: Anatomy, mouth: Plane) -> Plane:
+    """Distance to a band between nose and upper lip that droops a little at its ends."""
+    across = c.u / (1.12 * a.mouth_w + 0.03)
+    middle = -0.5 * (a.mouth_v - a.nose_v - 0.06) + 0.07 * across * across - 0.015
+    thick = 0.058 * np.maximum(1.0 - across * across, -1.0)
+    return (np.abs(mouth - middle) - thick) * 0.9
+
+
+def _grow(c: Canvas, f: Looks, hair: Plane, grain: Plane) -> None:
+    c.paint(hair, scaled(brow_colour(f), 1.1 + 0.5 * grain), part=HAIR, gloss=0.12)
+    c.normal_x[...] += hair * 0.15 * grain
