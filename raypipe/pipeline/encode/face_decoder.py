@@ -1,0 +1,85 @@
+"""Image bytes -> one face, or the status that says why not. Never an exception for bad content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from raypipe.errors import WrongUsage
+from raypipe.pipeline.encode import align_face
+from raypipe.pipeline.encode.align_face import Box, Quad
+from raypipe.pipeline.encode.decode_image import BadImage, check_size, decode, open_image
+
+Align = Literal["auto", "none", "center", "celeba", "ffhq"]
+Landmarks = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceConfig:
+    """How a picture becomes a face. ``none`` squeezes the whole picture; the others cut a square.
+
+    ``auto`` is for the job to decide by the source's layout; decoding itself takes it as ``center``.
+    """
+
+    align: str = "auto"  # one of Align
+    max_pixels: int = 64_000_000
+    min_side: int = 16  # pixels
+    detector: str = ""  # directory or URI of MTCNN weights: finds the landmarks that the source lacks; "" = off
+
+    def __post_init__(self) -> None:
+        if self.align not in get_args(Align):
+            raise WrongUsage(f"align={self.align!r} is not one of {', '.join(get_args(Align))}")
+        if self.max_pixels < 1 or self.min_side < 1:
+            raise WrongUsage(f"max_pixels={self.max_pixels} and min_side={self.min_side} must be at least 1")
+        if self.detector and self.align != "ffhq":
+            raise WrongUsage(f"a detector finds landmarks, and align={self.align!r} uses none: use align=ffhq")
+
+
+@dataclass(frozen=True)
+class DecodedFace:
+    """``pixels`` uint8 [size,size,3] RGB, None unless ok. ``width``, ``height``: the upright original's, 0 if unknown."""
+
+    status: str
+    error: str
+    width: int
+    height: int
+    pixels: npt.NDArray[np.uint8] | None
+
+
+class FaceDecoder:
+    """Decodes, turns upright, aligns and resizes. Plain values inside, so it travels to other processes."""
+
+    def __init__(self, config: FaceConfig, size: int) -> None:
+        if size < 1:
+            raise WrongUsage(f"size={size} must be at least 1")
+        self._config = config
+        self._size = size
+
+    def __call__(self, content: bytes, landmarks: Landmarks | None) -> DecodedFace:
+        """``landmarks`` [5,2] or [68,2] in pixels of the upright picture; only ``ffhq`` looks at them."""
+        width = height = 0
+        try:
+            stored = open_image(content)
+            width, height = stored.width, stored.height
+            check_size(stored, max_pixels=self._config.max_pixels, min_side=self._config.min_side)
+            region = self._region(width, height, landmarks)
+            # At least two decoded pixels for each of the face's: the resize does the rest of the averaging.
+            picture = decode(stored, max_shrink=int(region.side / (2 * self._size)))
+            pixels = region.cut(picture, self._size)
+        except BadImage as problem:
+            return DecodedFace(problem.status, str(problem), width, height, None)
+        return DecodedFace("ok", "", width, height, pixels)
+
+    def _region(self, width: int, height: int, landmarks: Landmarks | None) -> Box | Quad:
+        if self._config.align == "none":
+            return align_face.whole_box(width, height)
+        if self._config.align in ("auto", "center"):
+            return align_face.center_box(width, height)
+        if self._config.align == "celeba":
+            return align_face.celeba_box(width, height)
+        if landmarks is None:
+            raise BadImage("no_landmarks", "align=ffhq needs landmarks, and the source gives none for this image")
+        return align_face.ffhq_quad(landmarks, width, height)
