@@ -20,7 +20,8 @@ def skin_colour(tone: Plane, warmth: Plane) -> Colour:
 
 def hair_colour(lightness: Plane, redness: Plane, grey: Plane) -> Colour:
     red, green, blue = ramp(lightness, _HAIR)
-    natural = (red * (0.9 + 0.5 * redness), green * (1.03 - 0.2 * redness), blue * (1.1 - 0.55 * redness))
+    red_part = redness * redness
+    natural = [red * (0.9 + 0.45 * red_part), green * (1.03 - 0.15 * red_part), blue * (1.12 - 0.5 * red_part)]
     return mix(natural, (0.45, 0.45, 0.47), 0.9 * grey)
 
 

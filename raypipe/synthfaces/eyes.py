@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from raypipe.synthfaces.colours import Colour, hair_colour, hue_colour, iris_colour, mix, scaled
-from raypipe.synthfaces.drawing import BROWS, EYES, Canvas, Plane, bump, cover, ellipse, gate, smooth, wave
+from raypipe.synthfaces.drawing import BROWS, EYES, Canvas, Plane, bump, cover, ellipse, gate, smooth, strands
 from raypipe.synthfaces.geometry import EYE_V, Anatomy, Looks
 
 
@@ -21,9 +21,9 @@ def draw_eyes(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     above, below = (-a.lid_up * bow - down) * level, (down - a.lid_low * bow) * level
     opening = cover(np.maximum(above, below), c.pixel)
     _lids(c, f, a, out, down, above)
-    _eyeball(c, f, a, opening, (out - 0.055 * side * f["gaze_x"], down - 0.03 * f["gaze_y"] + 0.004), (out, down, side))
+    _eyeball(c, f, a, opening, (out - 0.042 * side * f["gaze_x"], down - 0.02 * f["gaze_y"] + 0.004), (out, down, side))
     c.shadow(opening * 0.55 * smooth(above, -0.05, 0.0))
-    _lashes(c, f, a, across, above, below)
+    _lashes(c, f, a, (across, out, down), below)
 
 
 def _lids(c: Canvas, f: Looks, a: Anatomy, out: Plane, down: Plane, above: Plane) -> None:
@@ -53,19 +53,22 @@ def _eyeball(
     inner = smooth(distance, radius, 0.62 * radius) * (0.9 + 0.6 * smooth(dv, -radius, radius))
     c.paint(iris, scaled(colour, 0.3 + 0.85 * inner))
     c.paint(opening * cover(distance - 0.45 * radius, c.pixel), (0.006, 0.005, 0.006))
-    spot_u, spot_v = side * (0.024 * f["light_side"] + 0.008), -0.022 - 0.006 * f["light_height"]
+    spot_u, spot_v = side * (0.024 * f["light_side"] + 0.008), -0.026 - 0.006 * f["light_height"]
     spot = cover(ellipse(du - spot_u, dv - spot_v, 0.017, 0.017), c.pixel)
     c.paint(opening * spot * 0.95, (1.6, 1.6, 1.6))
 
 
-def _lashes(c: Canvas, f: Looks, a: Anatomy, across: Plane, above: Plane, below: Plane) -> None:
+def _lashes(c: Canvas, f: Looks, a: Anatomy, place: tuple[Plane, Plane, Plane], below: Plane) -> None:
     """The dark edge of the upper lid, longer outside and with make-up; a thin one below."""
-    made_up, woman = gate(f["eye_makeup"]), 1.0 - f["masculinity"]
+    (across, _, down), made_up, woman = place, gate(f["eye_makeup"]), 1.0 - f["masculinity"]
     outer = smooth(across, -0.9, 0.9)
-    thick = (0.009 + 0.008 * woman + 0.014 * made_up) * (0.45 + 0.9 * outer)
-    reach = 1.06 + 0.26 * made_up + 0.08 * woman
-    within = smooth(across, -1.15, -0.95) * smooth(across, reach + 0.15, reach - 0.1)
-    upper = cover(np.abs(above) - thick, c.pixel) * within
+    reach = 1.05 + 0.30 * made_up + 0.10 * woman
+    thick = (0.009 + 0.008 * woman + 0.013 * made_up) * (0.45 + 0.9 * outer) * smooth(across, reach, 0.75)
+    flick = 0.14 * np.maximum(across - 0.8, 0.0) * (0.4 + 0.6 * made_up)
+    line = -a.lid_up * np.maximum(1.0 - across * across, 0.0) - flick
+    slope = 2.0 * a.lid_up * np.minimum(np.abs(across), 1.0) / a.eye_w
+    within = smooth(across, -1.12, -0.95) * smooth(across, reach + 0.02, reach - 0.08)
+    upper = cover(np.abs(down - line) / np.sqrt(1.0 + slope * slope) - thick, c.pixel) * within
     c.paint(upper * (0.72 + 0.2 * woman), (0.012, 0.008, 0.008), part=EYES, gloss=0.0)
     lower = cover(np.abs(below) - 0.004, c.pixel) * within * (np.abs(across) < 1.0)
     c.paint(lower * (0.22 + 0.5 * made_up), (0.05, 0.025, 0.02))
@@ -81,11 +84,11 @@ def draw_brows(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     out = (np.abs(c.u) - a.eye_x - 0.01) / (a.eye_w + 0.055)
     arch = 0.02 + 0.07 * f["brow_arch"]
     peak = out - 0.25
-    line = a.brow_v - arch * (1.0 - peak * peak) + 0.035 * f["brow_raise"] * out - 0.02 * (f["brow_arch"] - 0.5)
+    line = a.brow_v - arch * (1.0 - peak * peak) + 0.015 * f["brow_raise"] * out - 0.02 * (f["brow_arch"] - 0.5)
     taper = smooth(out, 1.05, 0.0) * smooth(out, -1.12, -0.8)
     thick = (0.010 + 0.028 * f["brow_thickness"]) * (0.35 + 0.65 * taper)
     down = c.v - line
-    hairs = 1.0 - 0.25 * smooth(wave(out * 9.0 + down * 10.0), -0.2, 0.8) * np.minimum(np.maximum(1.4 - 20.0 * c.pixel, 0.0), 1.0)
+    hairs = 0.92 + 0.12 * strands(out * 0.5 + down, 22.0, 0.5 * c.pixel / a.eye_w)
     soft = c.pixel + 0.014
     ends = smooth(out, -1.12, -0.9) * smooth(out, 1.12, 0.85)
     brow = cover(np.abs(down) - thick, soft) * ends * hairs

@@ -75,7 +75,7 @@ FACTORS: tuple[Factor, ...] = (
     _look("brow_raise", "brows lowered to raised", low=-1.0),
     _look("gaze_x", "eyes to the left edge to the right edge", low=-1.0),
     _look("gaze_y", "eyes up to down", low=-1.0),
-    _look("yaw", "degrees; positive turns to the right edge", low=-28.0, high=28.0),
+    _look("yaw", "degrees; positive turns to the right edge", low=-25.0, high=25.0),
     _look("pitch", "degrees; positive looks down", low=-12.0, high=12.0),
     _look("roll", "degrees; positive is clockwise", low=-12.0, high=12.0),
     _look("zoom", "far to near", low=-1.0),

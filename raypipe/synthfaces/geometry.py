@@ -21,7 +21,7 @@ Looks = Mapping[str, Plane]
 HEAD_X, HEAD_Y = 1.12, 1.38
 EYE_V = -0.05
 NOSE_DEPTH = 0.20
-HAIR_DEPTH = 0.22
+HAIR_DEPTH = 0.42
 _RIM = 0.02  # rounds the sphere's edge, so that depth has a finite slope and is defined outside too
 
 
@@ -54,12 +54,12 @@ def measure(f: Looks) -> Anatomy:
     chin_v = 0.84 + 0.12 * f["chin_length"] + 0.04 * man + 0.06 * f["mouth_open"]
     opening = 0.35 + 0.8 * f["eye_open"]
     nose_v = 0.20 + 0.12 * f["nose_length"]
-    lid = 0.045 + 0.04 * f["eye_size"] - 0.008 * man
+    lid = 0.050 + 0.04 * f["eye_size"] - 0.008 * man
     return Anatomy(
         face_w=face_w,
         chin_v=chin_v,
         eye_x=face_w * (0.405 + 0.085 * f["eye_spacing"]),
-        eye_w=0.115 + 0.045 * f["eye_size"],
+        eye_w=0.125 + 0.045 * f["eye_size"],
         lid_up=lid * opening,
         lid_low=(0.55 * lid - 0.012 * np.maximum(smile, 0.0)) * (0.5 + 0.5 * opening),
         brow_v=EYE_V - 0.185 - 0.05 * f["brow_raise"] + 0.03 * man,
@@ -149,8 +149,8 @@ def rolled_light(f: Looks) -> tuple[Plane, Plane, Plane]:
 def _pose(f: Looks) -> _Pose:
     return _Pose(
         centre_x=0.07 * f["shift_x"] - 0.12 * _sin(f["yaw"]),
-        centre_y=0.06 + 0.05 * f["shift_y"],
-        scale=0.76 + 0.06 * f["zoom"],
+        centre_y=0.07 + 0.05 * f["shift_y"],
+        scale=0.83 + 0.06 * f["zoom"],
         cos_roll=_cos(f["roll"]),
         sin_roll=_sin(f["roll"]),
         cos_yaw=_cos(f["yaw"]),

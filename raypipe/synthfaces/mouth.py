@@ -20,7 +20,7 @@ def draw_nose(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     region = cover(np.maximum(out - half - 0.012, v - a.nose_v - 0.075), c.pixel) * (v > EYE_V)
     np.copyto(c.part, np.uint8(NOSE), where=region > 0.5)
     middle = EYE_V + 0.45 * length
-    c.emboss(u, v - middle, 0.085 + 0.02 * f["nose_width"], 0.75 * length, 0.026 * ridge)
+    c.emboss(u, v - middle, 0.12 + 0.03 * f["nose_width"], 0.80 * length, 0.032 * ridge)
     tip_w = 0.62 * a.nose_w + 0.03
     c.emboss(u, v - a.nose_v + 0.01, tip_w, 0.095, 0.030 * (0.6 + 0.4 * ridge))
     wing = a.nose_w * 0.74
@@ -28,9 +28,9 @@ def draw_nose(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     crease = bump(out - a.nose_w - 0.012, v - a.nose_v - 0.01, 0.035, 0.075)
     under = bump(u - 0.06 * f["light_side"], v - a.nose_v - 0.10, a.nose_w + 0.05, 0.065)
     c.shadow(0.30 * crease + 0.34 * under * (0.6 + 0.4 * f["light_height"]))
-    hole = cover(ellipse(out - 0.50 * a.nose_w, v - a.nose_v - 0.048 + 0.25 * (out - 0.5 * a.nose_w), 0.30 * a.nose_w, 0.021), c.pixel + 0.012)
-    c.paint(0.75 * hole, (0.055, 0.02, 0.016), gloss=0.0)
-    shine = bump(u, v - a.nose_v + 0.02, 0.55 * tip_w, 0.06) + 0.6 * bump(u, v - middle, 0.03, 0.6 * length)
+    hole = cover(ellipse(out - 0.50 * a.nose_w, v - a.nose_v - 0.048 + 0.25 * (out - 0.5 * a.nose_w), 0.25 * a.nose_w, 0.019), c.pixel + 0.014)
+    c.paint(0.68 * hole, (0.055, 0.02, 0.016), gloss=0.0)
+    shine = bump(u, v - a.nose_v + 0.02, 0.55 * tip_w, 0.06) + 0.25 * bump(u, v - middle, 0.05, 0.6 * length)
     c.gloss[...] += 0.7 * shine
 
 
@@ -43,8 +43,9 @@ def draw_mouth(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     upper = (0.026 + 0.036 * full) * bow * (1.0 - 0.28 * bump(across, across * 0.0, 0.42, 1.0)) + 0.32 * a.gap * bow
     lower = (0.034 + 0.046 * full) * bow * (0.65 + 0.35 * bow) + 0.68 * a.gap * bow
     fit = 1.0 / np.sqrt(1.0 + (0.25 * across / a.mouth_w) * (0.25 * across / a.mouth_w))
-    lips = np.maximum(-upper - line, line - lower) * fit
-    inside = np.maximum(-0.32 * a.gap * bow - line, line - 0.68 * a.gap * bow) * fit
+    past_corner = (np.abs(across) - 1.0) * a.mouth_w
+    lips = np.maximum(np.maximum(-upper - line, line - lower) * fit, past_corner)
+    inside = np.maximum(np.maximum(-0.32 * a.gap * bow - line, line - 0.68 * a.gap * bow) * fit, past_corner)
     _lips(c, f, a, lips, line, across)
     _inside(c, f, a, cover(inside, c.pixel), line, across)
     parted = np.maximum(1.0 - np.abs(line) / (0.008 + 0.6 * c.pixel), 0.0) * smooth(np.abs(across), 1.08, 0.9)
@@ -74,4 +75,4 @@ def _inside(c: Canvas, f: Looks, a: Anatomy, inside: Plane, line: Plane, across:
     tongue = bump(c.u, line - 0.75 * a.gap, 0.75 * a.mouth_w, 0.42 * a.gap + 0.01)
     c.paint(inside * tongue * 0.8, (0.42, 0.10, 0.10))
     teeth = smooth(line, 0.24 * a.gap + 0.006, 0.24 * a.gap - 0.012) * smooth(np.abs(across), 0.96, 0.7)
-    c.paint(inside * teeth, (0.88, 0.85, 0.80), gloss=0.3)
+    c.paint(inside * teeth * smooth(a.gap, 0.012, 0.035), (0.88, 0.85, 0.80), gloss=0.3)

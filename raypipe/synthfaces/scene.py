@@ -13,9 +13,10 @@ from raypipe.synthfaces.geometry import Anatomy, Looks, rolled_light
 def draw_background(canvas: Canvas, f: Looks) -> None:
     """Two colours that run into each other, with soft spots of light."""
     lightness = 0.15 + 0.75 * f["background_lightness"]
-    near = hue_colour(f["background_hue"], 0.65 * f["background_saturation"], lightness)
+    saturation = f["background_saturation"] * f["background_saturation"]
+    near = hue_colour(f["background_hue"], 0.65 * saturation, lightness)
     far_hue = f["background_hue"] + 0.12 * f["background_gradient"]
-    far = hue_colour(far_hue, 0.5 * f["background_saturation"], lightness * (1.0 - 0.55 * np.abs(f["background_gradient"])))
+    far = hue_colour(far_hue, 0.5 * saturation, lightness * (1.0 - 0.55 * np.abs(f["background_gradient"])))
     slant = f["background_gradient"] * canvas.x + 0.6 * canvas.y
     spots = bump(canvas.x - 1.3 * f["light_side"], canvas.y + 0.9, 1.3, 1.1)
     for plane, tint in zip(canvas.colour, mix(near, far, smooth(slant, -1.4, 1.4)), strict=True):
@@ -56,14 +57,14 @@ def develop(canvas: Canvas, f: Looks) -> npt.NDArray[np.uint8]:
     scale = 1.0 / np.sqrt(nx * nx + ny * ny + nz * nz)
     facing = (nx * light_x + ny * light_y + nz * light_z) * scale
     contrast = f["light_contrast"]
-    key = np.maximum(facing * 0.8 + 0.2, 0.0) * canvas.open * (0.45 + 0.75 * contrast)
-    ambient = (0.66 - 0.46 * contrast) * (0.4 + 0.6 * canvas.open)
+    key = np.maximum(facing * 0.8 + 0.2, 0.0) * canvas.open * (0.42 + 0.72 * contrast)
+    ambient = (0.63 - 0.43 * contrast) * (0.4 + 0.6 * canvas.open)
     half = np.sqrt(2.0 + 2.0 * light_z)
     shine = np.maximum((nx * light_x + ny * light_y + nz * (light_z + 1.0)) * scale / half, 0.0)
     for _ in range(4):
         shine *= shine
     shine *= canvas.gloss * canvas.open * (0.12 + 0.2 * contrast)
-    brightness = 1.0 + 0.35 * f["exposure"]
+    brightness = 1.0 + 0.25 * f["exposure"]
     warm = 0.14 * f["light_warmth"]
     pixels = np.empty((*nx.shape, 3), np.uint8)
     for c, (tint, scatter) in enumerate(((1.0 + warm, 0.10), (1.0, 0.0), (1.0 - warm, -0.02))):

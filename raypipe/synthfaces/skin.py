@@ -8,15 +8,21 @@ from raypipe.synthfaces.colours import scaled, skin_colour
 from raypipe.synthfaces.drawing import SKIN, Canvas, Plane, bump, cover, ellipse, gate, smooth, wave
 from raypipe.synthfaces.geometry import EYE_V, HEAD_X, HEAD_Y, Anatomy, Looks
 
+_MIDDLE_V = -0.12
 _CHEEK_V = 0.24
 
 
 def draw_ears(canvas: Canvas, f: Looks, a: Anatomy) -> None:
-    ears = canvas.skull_window(-0.35, 0.6)
+    ears = canvas.skull_window(-1.1, 0.6)
     size = 0.85 + 0.35 * f["ear_size"]
-    out = np.abs(ears.hx) - a.face_w - 0.015
+    rise = ears.hy - _MIDDLE_V
+    skull = ellipse(ears.hx, rise, a.face_w + 0.02, np.where(rise < 0.0, np.float32(0.86), np.float32(0.55)))
+    side = cover(skull, ears.pixel)
+    ears.paint(side, skin_colour(f["skin_tone"], f["skin_warmth"]), part=SKIN, gloss=0.35)
+    ears.surface(side, 0.80 * ears.u / HEAD_X, 0.62 * ears.v / HEAD_Y)
+    out = np.abs(ears.hx) - a.face_w - 0.005
     down = ears.hy - 0.06
-    ear = cover(ellipse(out - 0.12 * down, down, 0.11 * size, 0.20 * size), ears.pixel)
+    ear = cover(ellipse(out - 0.12 * down, down, 0.10 * size, 0.19 * size), ears.pixel)
     ears.paint(ear, scaled(skin_colour(f["skin_tone"], f["skin_warmth"]), 0.93), part=SKIN, gloss=0.2)
     ears.surface(ear, 0.55 * ears.hx, 0.0)
     ears.shadow(ear * 0.45 * bump(out + 0.01, down + 0.02, 0.07 * size, 0.14 * size))
@@ -27,15 +33,16 @@ def draw_ears(canvas: Canvas, f: Looks, a: Anatomy) -> None:
 
 def face_distance(canvas: Canvas, f: Looks, a: Anatomy) -> Plane:
     """Signed distance to the outline of face and skull: an ellipse that tapers to the chin."""
-    middle = -0.12
-    down = np.maximum(canvas.v - middle, 0.0)
-    height = a.chin_v - middle
+    v, height = canvas.v - _MIDDLE_V, a.chin_v - _MIDDLE_V
+    down = np.maximum(v, 0.0)
     below = down / height
     square = 0.15 + 0.65 * f["jaw_width"]
     taper = 0.17 - 0.12 * f["jaw_width"] - 0.05 * f["chubbiness"]
     width = a.face_w * (1.0 - taper * below)
-    v = canvas.v - middle
-    return ellipse(canvas.u, v, width, np.where(v < 0.0, np.float32(0.84), height), square=square * np.minimum(below * 2.0, 1.0))
+    tall = np.where(v < 0.0, np.float32(0.86), height)
+    face = ellipse(canvas.u, v, width, tall, square=square * np.minimum(below * 2.0, 1.0))
+    skull = ellipse(canvas.hx, np.minimum(canvas.hy - _MIDDLE_V, 0.0), a.face_w + 0.02, 0.86) - 0.5 * np.maximum(v + 0.3, 0.0)
+    return np.maximum(face, skull)
 
 
 def draw_face(canvas: Canvas, f: Looks, a: Anatomy) -> Plane:
@@ -56,8 +63,8 @@ def _model(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     out, smile = np.abs(c.u), np.maximum(f["smile"], 0.0)
     cheek = 0.035 + 0.03 * f["cheekbones"] + 0.03 * smile + 0.01 * f["chubbiness"]
     c.emboss_pair(out - 0.62 * a.face_w, c.v - _CHEEK_V + 0.05 * smile, 0.34, 0.30, cheek)
-    hollow = 0.035 * (1.0 - f["chubbiness"]) * (0.4 + 0.6 * f["cheekbones"])
-    c.emboss_pair(out - 0.80 * a.face_w, c.v - 0.48, 0.24, 0.26, -hollow)
+    hollow = 0.020 * (1.0 - f["chubbiness"]) * (0.4 + 0.6 * f["cheekbones"])
+    c.emboss_pair(out - 0.80 * a.face_w, c.v - 0.48, 0.30, 0.30, -hollow)
     c.emboss_pair(out - 0.95 * a.eye_x, c.v - EYE_V + 0.02, 0.26, 0.17, -0.024)
     c.emboss_pair(out - 0.9 * a.eye_x, c.v - a.brow_v, 0.28, 0.10, 0.010 + 0.012 * f["masculinity"])
     c.emboss(c.u, c.v - a.chin_v + 0.13, 0.22, 0.15, 0.025 + 0.01 * f["masculinity"])
@@ -75,7 +82,7 @@ def _tint(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     dots = wave(c.u * 13.0 + wave(c.v * 7.0)) * wave(c.v * 15.0 + wave(c.u * 5.0 + 0.3))
     band = bump(out - 0.5 * a.face_w, c.v - 0.17, 0.40, 0.26)
     spread = np.maximum(f["freckles"] - 0.45, 0.0) * band
-    _multiply(c, spread * (0.25 + 1.2 * fine * smooth(dots, 0.25, 0.7)), (0.70, 0.50, 0.38))
+    _multiply(c, spread * (0.25 + 1.2 * fine * smooth(dots, 0.45, 0.8)), (0.70, 0.50, 0.38))
 
 
 def _age(canvas: Canvas, f: Looks, a: Anatomy) -> None:
@@ -85,16 +92,16 @@ def _age(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     smile = np.maximum(f["smile"], 0.0)
     along = (c.v - a.nose_v + 0.05) / (a.mouth_v - a.nose_v + 0.12)
     fold_u = a.nose_w + 0.03 + (a.mouth_w + 0.03 - a.nose_w) * along + 0.05 * smile * along
-    fold = _crease(out - fold_u, 0.05 + c.pixel) * smooth(along, -0.1, 0.3) * smooth(along, 1.15, 0.75)
-    c.shadow(fold * (0.08 + 0.38 * old + 0.16 * smile))
+    fold = _crease(out - fold_u - 0.02, 0.085 + c.pixel) * smooth(along, -0.1, 0.3) * smooth(along, 1.15, 0.75)
+    c.shadow(fold * (0.07 + 0.28 * old + 0.15 * smile))
     bag = bump(out - a.eye_x, c.v - EYE_V - a.lid_low - 0.055, 1.1 * a.eye_w, 0.055)
     bag_edge = bump(out - a.eye_x, c.v - EYE_V - a.lid_low - 0.095, 1.1 * a.eye_w, 0.04)
-    c.shadow(0.30 * old * bag_edge + 0.06 * bag)
+    c.shadow(0.36 * old * bag_edge + 0.06 * bag)
     c.emboss_pair(out - a.eye_x, c.v - EYE_V - a.lid_low - 0.05, a.eye_w, 0.06, 0.012 * old)
     feet_u = out - a.eye_x - a.eye_w - 0.09
     feet = wave((c.v - EYE_V) * 14.0 * (1.0 - 1.2 * feet_u)) * bump(feet_u, c.v - EYE_V, 0.10, 0.11)
     lines = smooth(wave((c.v + 0.12 * c.u * c.u) * 9.5), 0.1, 0.9) * bump(c.u, c.v + 0.45, 0.46, 0.20)
-    wrinkles = np.maximum(feet, 0.0) * (0.3 * old + 0.1 * smile) + lines * 0.30 * old * old
+    wrinkles = np.maximum(feet, 0.0) * (0.3 * old + 0.1 * smile) + lines * 0.36 * old * old
     c.shadow(wrinkles)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from raypipe.synthfaces.colours import mix, scaled
-from raypipe.synthfaces.drawing import HAIR, Canvas, Plane, cover, ellipse, gate, smooth, strands
+from raypipe.synthfaces.drawing import HAIR, Canvas, Plane, cover, ellipse, gate, smooth, strands, wave
 from raypipe.synthfaces.eyes import brow_colour
 from raypipe.synthfaces.geometry import Anatomy, Looks
 from raypipe.synthfaces.skin import face_distance
@@ -21,11 +21,12 @@ def draw_whiskers(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     stubble = smooth(np.minimum(shade, chin), 0.10, -0.08) * smooth(face, 0.01, -0.02) * smooth(c.v, 0.02, 0.25)
     dark = mix(scaled(brow_colour(f), 1.0), (0.05, 0.05, 0.06), 0.4 + 0.0 * f["stubble"])
     c.paint(stubble * 0.42 * gate(f["stubble"]) * f["stubble"], dark, gloss=0.1)
-    grain = strands(c.v + 0.4 * np.abs(c.u), 17.0, c.pixel) * 0.3 + strands(c.u + 0.15 * c.v, 23.0, c.pixel) * 0.3
-    full = np.maximum(np.minimum(np.minimum(jaw, chin), lip), face - 0.05 * f["beard"])
-    _grow(c, f, smooth(full, 0.03, -0.05) * smooth(c.v, 0.05, 0.30) * gate(f["beard"]) * (0.70 + 0.28 * f["beard"]), grain)
-    goatee = np.maximum(chin, face - 0.04)
-    _grow(c, f, smooth(goatee, 0.03, -0.03) * gate(f["goatee"]) * (0.68 + 0.3 * f["goatee"]), grain)
+    turns = c.u * (1.0 + 0.25 * c.v) + 0.012 * wave(c.v * 6.0)
+    grain = 0.3 * strands(turns, 15.0, c.pixel) + 0.4 * strands(turns, 38.0, c.pixel)
+    outline = cover(face - 0.045 * f["beard"] - 0.012 * wave(c.u * 9.0), c.pixel + 0.015)
+    full = smooth(np.minimum(np.minimum(jaw, chin), lip), 0.03, -0.05) * outline
+    _grow(c, f, full * smooth(c.v, 0.05, 0.30) * gate(f["beard"]) * (0.70 + 0.28 * f["beard"]), grain)
+    _grow(c, f, smooth(chin, 0.03, -0.03) * cover(face - 0.03, c.pixel + 0.015) * gate(f["goatee"]) * (0.68 + 0.3 * f["goatee"]), grain)
     _grow(c, f, smooth(lip, 0.018, -0.014) * gate(f["moustache"]) * (0.72 + 0.26 * f["moustache"]), grain)
 
 
