@@ -84,9 +84,9 @@ def code_array(codes: npt.NDArray[Any], is_ok: npt.NDArray[np.bool_]) -> pa.Arra
     return pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1)), flat.shape[1], mask=pa.array(~is_ok))
 
 
-def to_signed(pixels_NHWC: npt.NDArray[np.uint8]) -> Tensor:
-    """uint8 [n,h,w,3] -> float32 [n,3,h,w] in [-1,1]."""
-    return torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+def to_signed(pixels_NHWC: Tensor) -> Tensor:
+    """uint8 [n,h,w,3] -> float32 [n,3,h,w] in [-1,1], on the same device."""
+    return pixels_NHWC.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
 def to_pixels(images_NCHW: Tensor) -> npt.NDArray[np.uint8]:

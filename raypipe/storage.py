@@ -50,9 +50,8 @@ def write_bytes(uri: str, content: bytes) -> None:
     if not isinstance(fs, LocalFileSystem):
         fs.pipe_file(path, content)
         return
-    folder, name = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
-    scratch = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    scratch = _scratch_name(path)
     try:
         with open(scratch, "wb") as file:
             file.write(content)
@@ -74,8 +73,13 @@ def create_exclusively(uri: str, content: bytes) -> bool:
     try:
         if isinstance(fs, LocalFileSystem):
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "xb") as file:
+            scratch = _scratch_name(path)
+            with open(scratch, "xb") as file:
                 file.write(content)
+            try:
+                os.link(scratch, path)
+            finally:
+                os.unlink(scratch)
         else:
             fs.pipe_file(path, content, mode="create")
     except FileExistsError:
@@ -104,5 +108,16 @@ def remove(uri: str, *, recursive: bool = False) -> None:
         fs.rm(path, recursive=recursive)
 
 
+def size(uri: str) -> int:
+    """Bytes of the file at ``uri``."""
+    fs, path = filesystem(uri)
+    return int(fs.size(path))
+
+
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _scratch_name(path: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")

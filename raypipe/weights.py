@@ -57,6 +57,10 @@ class Bundle:
         told = {name: [self.parts[name].kind, dict(self.parts[name].config), self.parts[name].sha256] for name in names}
         return storage.sha256(json.dumps(told, sort_keys=True).encode())
 
+    def size(self, names: tuple[str, ...]) -> int:
+        """Bytes of the files of some parts."""
+        return sum(storage.size(storage.join(self.uri, self.describe(name).file)) for name in names)
+
     def describe(self, name: str) -> PartInfo:
         if name not in self.parts:
             raise BadWeights(f"model {self.name!r} has no {name!r} part; it has: {', '.join(self.parts) or 'none'}")

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from raypipe.cli import encode, submit
 from raypipe.errors import RaypipeError, WrongUsage
 
 app = typer.Typer(
@@ -20,6 +21,10 @@ app = typer.Typer(
 @app.callback()
 def _root() -> None:
     pass
+
+
+app.command(context_settings={"allow_interspersed_args": False})(submit.submit)
+app.command("encode")(encode.encode_command)
 
 
 def main() -> None:

@@ -1,0 +1,60 @@
+"""What the commands share at the edge: words to standard error, progress with a rate and the time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+LINE_EVERY_S = 10.0
+
+errors = Console(stderr=True, highlight=False)
+
+
+def say(message: str) -> None:
+    """A line for people. Standard output is left to results."""
+    errors.print(message, markup=False)
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.finished_speed or task.speed or 0.0:,.0f}/s")
+
+
+class ProgressLine:
+    """A bar on a terminal; elsewhere a line every ten seconds, so that a job's log stays readable."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._started = self._last_line = time.monotonic()
+        self._bar: Progress | None = None
+        if sys.stderr.isatty():
+            self._bar = Progress(
+                TextColumn(what), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(), console=errors
+            )
+            self._task = self._bar.add_task(what, total=None)
+
+    def __enter__(self) -> ProgressLine:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: int, total: int) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=total)
+            return
+        now = time.monotonic()
+        if now - self._last_line < LINE_EVERY_S:
+            return
+        self._last_line = now
+        rate = done / (now - self._started)
+        left = f"{(total - done) / rate:,.0f} s left" if rate else "waiting"
+        say(f"{self._what}: {done:,} of {total:,}, {rate:,.1f}/s, {left}")

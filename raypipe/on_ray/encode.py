@@ -1,0 +1,199 @@
+"""The encode job on Ray Data: a chunk is a block from end to end.
+
+Ray reads numbers of chunks; tasks fetch and decode, an autoscaling pool of actors computes codes, tasks commit part
+files. What is finished is decided by the part files alone (``pipeline.encode.dataset``), so tasks and actors may
+die and be tried again at any moment: the worst is a chunk done twice, with the same result.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+import ray.data
+import torch
+from ray.util.metrics import Counter
+
+from raypipe.errors import ModelMismatch, RaypipeError
+from raypipe.on_ray.layout import Layout, Node, lay_out
+from raypipe.on_ray.settings import RaySettings
+from raypipe.pipeline.encode.config import EncodeConfig, commit_rows_for
+from raypipe.pipeline.encode.face_model import FaceModel, image_size_of, load_networks
+from raypipe.pipeline.encode.job import Job
+from raypipe.pipeline.encode.stages import ChunkReport, CommitPart, EncodeFaces, ReadFaces, Work
+from raypipe.weights import open_bundle
+
+ACTOR_BYTES = 2**30
+
+
+def connect(settings: RaySettings) -> None:
+    """Join the cluster, or start Ray on this machine. The process that started it takes it down when it ends."""
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
+        else:
+            ray.init(include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
+    except ConnectionError as error:
+        raise RaypipeError(f"no Ray cluster at {address!r}: {error}") from error
+
+
+def cluster_nodes() -> list[Node]:
+    """The living nodes; where the cluster scales by itself, what it may grow to."""
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [
+        Node(
+            cpus=resources.get("CPU", 0.0),
+            gpus=resources.get("GPU", 0.0),
+            memory=resources.get("memory", 0.0),
+            object_store=resources.get("object_store_memory", 0.0),
+        )
+        for resources in alive
+    ]
+    return [*nodes, *_nodes_to_come()]
+
+
+def layout_for(config: EncodeConfig, settings: RaySettings, *, require_gpu: bool) -> Layout:
+    """The layout of a job on the cluster that is connected.
+
+    Raises:
+        ImpossibleCluster: it could never run there.
+    """
+    bundle = open_bundle(config.model)
+    image_size = image_size_of(bundle)
+    return lay_out(
+        cluster_nodes(),
+        settings,
+        require_gpu=require_gpu,
+        actor_bytes=ACTOR_BYTES + 2 * bundle.size(("encoder", *config.methods)),
+        chunk_bytes=3 * image_size**2 * commit_rows_for(image_size, config.commit_rows),
+    )
+
+
+@dataclass(frozen=True)
+class RunOnRay:
+    """A runner (``pipeline.encode.job.Runner``) for the cluster that is connected."""
+
+    layout: Layout
+    settings: RaySettings
+
+    def __call__(self, job: Job) -> Iterator[ChunkReport]:
+        """Do the chunks, in any order, as many at once as the layout allows.
+
+        Raises:
+            RaypipeError: workers died more often than the settings allow; what is committed stays.
+        """
+        if not job.chunks:
+            return
+        _configure(self.settings)
+        for row in self._dataset(job).iter_rows():
+            yield ChunkReport(**json.loads(row["report"]))
+
+    def _dataset(self, job: Job) -> ray.data.Dataset:
+        layout, work = self.layout, job.work
+        chunks = np.asarray(job.chunks)
+        whole_blocks: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
+        return (
+            ray.data.range(len(chunks), override_num_blocks=len(chunks))
+            .map_batches(
+                _read_chunk, fn_kwargs={"chunks": chunks, "work": work}, num_cpus=layout.decode_cpus, **whole_blocks
+            )
+            .map_batches(
+                _EncodeActor,
+                fn_constructor_args=(work, layout.device, layout.threads),
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=layout.actors, max_tasks_in_flight_per_actor=3),
+                num_cpus=layout.actor_cpus,
+                num_gpus=layout.actor_gpus,
+                max_restarts=self.settings.actor_restarts,
+                max_task_retries=self.settings.actor_restarts,
+                **whole_blocks,
+            )
+            .map_batches(_commit_chunk, fn_kwargs={"work": work}, num_cpus=layout.write_cpus, **whole_blocks)
+        )
+
+
+class _EncodeActor:
+    """``EncodeFaces`` in an actor of its own: weights are loaded once."""
+
+    def __init__(self, work: Work, device: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        bundle = open_bundle(work.config.model)
+        expected = work.receipt["made_from"]["model_fingerprint"]
+        if bundle.fingerprint_of(("encoder", *work.config.methods)) != expected:
+            raise ModelMismatch(f"the model at {work.config.model!r} is another one on this node than on the driver's")
+        networks, _ = load_networks(bundle, work.config.methods, device)
+        config = work.config
+        model = FaceModel(networks, device=device, precision=config.precision, batch_size=config.batch_size)
+        self._encode = EncodeFaces(work, model)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        return self._encode(table)
+
+
+def _read_chunk(batch: pa.Table, *, chunks: np.ndarray[Any, Any], work: Work) -> pa.Table:
+    return _reader(_AsKey(work))(int(chunks[batch.column("id")[0].as_py()]))
+
+
+def _commit_chunk(table: pa.Table, *, work: Work) -> pa.Table:
+    report = CommitPart(work)(table)
+    images = Counter("raypipe_encode_images", "Images that an encode job has written.", tag_keys=("status",))
+    for status, count in report.statuses.items():
+        images.inc(count, {"status": status})
+    busy = Counter("raypipe_encode_stage_seconds", "Seconds that the stages of encode jobs took.", tag_keys=("stage",))
+    for stage, seconds in report.seconds.items():
+        busy.inc(seconds, {"stage": stage})
+    return pa.table({"report": [json.dumps(asdict(report))]})
+
+
+class _AsKey:
+    """A job's work as a key: one reader, with its decoding process, serves all tasks of a job in a worker process."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self._text = json.dumps(asdict(work), sort_keys=True, default=sorted)
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _AsKey) and self._text == other._text
+
+
+@lru_cache(maxsize=1)
+def _reader(key: _AsKey) -> ReadFaces:
+    return ReadFaces(key.work)
+
+
+def _configure(settings: RaySettings) -> None:
+    context = ray.data.DataContext.get_current()
+    context.target_max_block_size = None  # a chunk must stay one block
+    context.execution_no_progress_timeout_s = settings.no_progress_timeout_s
+    context.max_errored_blocks = 0  # rows carry their own errors: a lost block is a defect
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.preserve_order = False
+
+
+def _nodes_to_come() -> list[Node]:
+    """Nodes that the autoscaler may add, by the cluster's own configuration; none where it does not scale."""
+    from ray._private.state import state
+
+    config = state.get_cluster_config()
+    if config is None:
+        return []
+    return [
+        Node(cpus=group.resources.get("CPU", 0.0), gpus=group.resources.get("GPU", 0.0))
+        for group in config.node_group_configs
+        for _ in range(min(group.max_count, 10_000))
+    ]

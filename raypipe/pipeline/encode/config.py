@@ -1,0 +1,73 @@
+"""What an encode job does. Everything here decides the values in the output; where it runs does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from raypipe.errors import WrongUsage
+from raypipe.pipeline.encode.face_decoder import FaceConfig
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """Names of columns in a Parquet source; empty means: found by the usual names."""
+
+    id_column: str = ""
+    image_column: str = ""
+    uri_column: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchConfig:
+    """How bytes are read. ``span_bytes``: neighbouring members of one archive are read in one request up to this."""
+
+    threads: int = 16
+    timeout_s: float = 60.0
+    retries: int = 3
+    retry_delay_s: float = 0.5
+    span_bytes: int = 8 * 2**20
+
+    def __post_init__(self) -> None:
+        if self.threads < 1 or self.timeout_s <= 0 or self.retries < 0 or self.span_bytes < 1:
+            raise WrongUsage(f"fetch settings must be positive, got {self}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeConfig:
+    """One encode job.
+
+    ``commit_rows`` is the unit of work and of restart: that many images become one part file, at once or not at
+    all (0: as many as make 32 MiB of pixels, at most 512). ``batch_size`` 0 means: found within memory.
+    ``face.align`` ``auto`` becomes ``celeba`` for the CelebA layout and ``center`` otherwise.
+    """
+
+    source: str
+    out: str
+    model: str = "small"
+    methods: tuple[str, ...] = ()
+    limit: int = 0
+    commit_rows: int = 0
+    batch_size: int = 0
+    precision: str = "auto"
+    decode_timeout_s: float = 30.0
+    face: FaceConfig = field(default_factory=FaceConfig)
+    fetch: FetchConfig = field(default_factory=FetchConfig)
+    columns: SourceConfig = field(default_factory=SourceConfig)
+
+    def __post_init__(self) -> None:
+        if self.limit < 0 or self.commit_rows < 0 or self.batch_size < 0:
+            raise WrongUsage(
+                f"limit, commit_rows and batch_size are counts of at least 0, "
+                f"got {self.limit}, {self.commit_rows}, {self.batch_size}"
+            )
+        if self.precision not in PRECISIONS:
+            raise WrongUsage(f"precision {self.precision!r} is not one of {', '.join(PRECISIONS)}")
+        if self.decode_timeout_s <= 0:
+            raise WrongUsage(f"decode_timeout_s must be over 0, got {self.decode_timeout_s}")
+
+
+def commit_rows_for(image_size: int, asked: int) -> int:
+    """Images a part file holds: as asked, or 32 MiB of pixels, at least 32 and at most 512."""
+    return asked or max(32, min(512, (32 << 20) // (3 * image_size * image_size)))

@@ -1,0 +1,121 @@
+"""The networks of an encode job in one process: shared inputs first, then every method's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from raypipe import catalog, faces
+from raypipe.backbones.psp import load_encoder
+from raypipe.contract import Method
+from raypipe.errors import BadWeights, WrongUsage
+from raypipe.weights import Bundle
+
+FIRST_BATCH = {"cpu": 32, "cuda": 256}
+
+Networks = Callable[[Tensor], Mapping[str, Tensor]]
+"""[n,3,s,s] in [-1,1] -> columns, [n, ...] each."""
+
+
+def load_networks(bundle: Bundle, methods: Sequence[str], device: str) -> tuple[Networks, int]:
+    """Load the inversion encoder and the methods; returns what they compute and the input size in pixels.
+
+    Raises:
+        BadWeights: the model lacks a part that a method needs.
+    """
+    encoder = load_encoder(bundle.read("encoder"), device)
+    loaded: list[Method] = [catalog.method_module(name).load(bundle, device) for name in methods]
+    for name, method in zip(methods, loaded, strict=True):
+        unknown = set(method.needs) - {"image", "w_plus"}
+        if unknown:
+            raise BadWeights(f"method {name!r} needs {', '.join(sorted(unknown))}, which nothing provides")
+
+    def compute(images: Tensor) -> dict[str, Tensor]:
+        inputs = {"image": images, "w_plus": encoder(images)}
+        columns = {"w_plus": inputs["w_plus"]}
+        for method in loaded:
+            columns |= method.represent({name: inputs[name] for name in method.needs})
+        return columns
+
+    return compute, encoder.input_size
+
+
+def image_size_of(bundle: Bundle) -> int:
+    """Side in pixels of what the model's encoder takes, without loading it."""
+    return int(bundle.describe("encoder").config["input_size"])
+
+
+class FaceModel:
+    """Pixels to code columns on one device, in batches that fit its memory."""
+
+    def __init__(self, networks: Networks, *, device: str, precision: str, batch_size: int = 0) -> None:
+        """``batch_size`` 0: the largest that fits, from 32 on a CPU and 256 on a GPU."""
+        self._networks = networks
+        self._device = torch.device(device)
+        self._bfloat16 = precision == "bfloat16"
+        self.batch_size = batch_size or FIRST_BATCH.get(self._device.type, FIRST_BATCH["cpu"])
+
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float16]]:
+        """uint8 [n,s,s,3] -> float16 [n, ...] by column. Values that float16 cannot hold come out as inf."""
+        done: list[dict[str, npt.NDArray[np.float16]]] = []
+        start = 0
+        while start < len(pixels):
+            batch = pixels[start : start + self.batch_size]
+            try:
+                done.append(self._encode(batch))
+            except torch.OutOfMemoryError:
+                if self.batch_size == 1:
+                    raise
+                self.batch_size = max(1, self.batch_size // 2)
+                if self._device.type == "cuda":
+                    torch.cuda.empty_cache()
+                continue
+            start += len(batch)
+        return {name: np.concatenate([part[name] for part in done]) for name in done[0]} if done else {}
+
+    def column_shapes(self, image_size: int) -> dict[str, tuple[int, ...]]:
+        """Shape of each code column, per image: found by encoding one blank image."""
+        blank = np.zeros((1, image_size, image_size, 3), np.uint8)
+        return {name: codes.shape[1:] for name, codes in self(blank).items()}
+
+    @torch.inference_mode()
+    def _encode(self, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float16]]:
+        raw = torch.from_numpy(pixels).to(self._device)
+        images = faces.to_signed(raw)
+        if self._device.type == "cuda":
+            images = images.contiguous(memory_format=torch.channels_last)
+        mixed: Any = torch.autocast(self._device.type, torch.bfloat16) if self._bfloat16 else nullcontext()
+        with mixed:
+            columns = self._networks(images)
+        return {name: codes.float().to(torch.float16).cpu().numpy() for name, codes in columns.items()}
+
+
+def threads() -> int:
+    """CPU threads that the networks use in this process."""
+    return torch.get_num_threads()
+
+
+def pick_device(require_gpu: bool) -> str:
+    """``cuda`` where there is one.
+
+    Raises:
+        WrongUsage: a GPU is required and there is none.
+    """
+    if torch.cuda.is_available():
+        return "cuda"
+    if require_gpu:
+        raise WrongUsage("--require-gpu: PyTorch sees no CUDA device on this machine")
+    return "cpu"
+
+
+def resolve_precision(precision: str, device: str) -> str:
+    """``auto`` is bfloat16 on a GPU and float32 on a CPU."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if device == "cuda" else "float32"

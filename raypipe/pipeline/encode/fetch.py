@@ -1,0 +1,171 @@
+"""The bytes behind the rows of a chunk: whole files, byte ranges of archives, cells of Parquet files.
+
+A failure is a row's status, never an exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+
+from raypipe import faces, storage
+from raypipe.pipeline.encode.config import FetchConfig
+from raypipe.pipeline.encode.sources.parquet import ROW_MARK, read_images
+
+GAP_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """``content`` is None exactly where ``status`` is not ``ok``."""
+
+    content: bytes | None
+    status: str = faces.OK
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Rows of the chunk whose bytes come in one request. ``read`` gives one content a row."""
+
+    rows: list[int]
+    read: Callable[[], Sequence[bytes | None]]
+
+
+class Fetcher:
+    """Reads the contents of listing rows, ``config.threads`` requests at a time."""
+
+    def __init__(self, config: FetchConfig, image_column: str = "") -> None:
+        self._config = config
+        self._image_column = image_column
+        self._threads = ThreadPoolExecutor(config.threads, thread_name_prefix="fetch")
+
+    def fetch(self, entries: pa.Table) -> Iterator[Fetched]:
+        """One result a row, in order, while later ones are still being read.
+
+        Rows that the listing found fault with are not fetched.
+        """
+        rows = entries.select(["uri", "file", "offset", "bytes", "problem", "problem_detail"]).to_pylist()
+        results: dict[int, tuple[Future[list[Fetched]], int]] = {}
+        for span in self._spans(rows):
+            future = self._threads.submit(_read_with_retries, span, self._config)
+            results |= {row: (future, place) for place, row in enumerate(span.rows)}
+        for number, row in enumerate(rows):
+            if row["problem"]:
+                yield Fetched(None, row["problem"], row["problem_detail"])
+            else:
+                future, place = results.pop(number)
+                yield future.result()[place]
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _spans(self, rows: list[dict[str, Any]]) -> Iterator[_Span]:
+        todo = [number for number, row in enumerate(rows) if not row["problem"]]
+        for (file, is_cell), group in itertools.groupby(
+            todo, key=lambda number: (rows[number]["file"], ROW_MARK in rows[number]["uri"])
+        ):
+            numbers = list(group)
+            if is_cell:
+                yield _Span(numbers, self._cells(file, [rows[n]["offset"] for n in numbers]))
+            elif rows[numbers[0]]["uri"] == file:
+                yield from (_Span([number], self._whole(file)) for number in numbers)
+            else:
+                for span in _neighbours(numbers, rows, self._config.span_bytes):
+                    yield _Span(span, self._ranges(file, [(rows[n]["offset"], rows[n]["bytes"]) for n in span]))
+
+    def _whole(self, file: str) -> Callable[[], Sequence[bytes | None]]:
+        return lambda: [_read(file, None, None, self._config.timeout_s)]
+
+    def _cells(self, file: str, cells: list[int]) -> Callable[[], Sequence[bytes | None]]:
+        return lambda: read_images(file, cells, self._image_column)
+
+    def _ranges(self, file: str, ranges: list[tuple[int, int]]) -> Callable[[], Sequence[bytes | None]]:
+        first, end = ranges[0][0], ranges[-1][0] + ranges[-1][1]
+
+        def read() -> list[bytes | None]:
+            content = _read(file, first, end, self._config.timeout_s)
+            return [content[offset - first : offset - first + size] for offset, size in ranges]
+
+        return read
+
+
+def _neighbours(numbers: list[int], rows: list[dict[str, Any]], span_bytes: int) -> Iterator[list[int]]:
+    """Byte ranges of one archive, joined while the gaps and the whole stay small."""
+    span: list[int] = []
+    for number in numbers:
+        start, size = rows[number]["offset"], rows[number]["bytes"]
+        if span:
+            end = rows[span[-1]]["offset"] + rows[span[-1]]["bytes"]
+            if not (0 <= start - end <= GAP_BYTES and start + size - rows[span[0]]["offset"] <= span_bytes):
+                yield span
+                span = []
+        span.append(number)
+    if span:
+        yield span
+
+
+def _read_with_retries(span: _Span, config: FetchConfig) -> list[Fetched]:
+    """Try again what may pass by itself (throttling, a broken connection), with growing, jittered pauses."""
+    for attempt in itertools.count():
+        try:
+            contents = span.read()
+        except _storage_errors() as error:
+            status, may_pass = _classify(error)
+            if not may_pass or attempt == config.retries:
+                return [Fetched(None, status, f"{type(error).__name__}: {error}")] * len(span.rows)
+            time.sleep(config.retry_delay_s * 2**attempt * random.uniform(0.5, 1.5))
+        else:
+            return [
+                Fetched(None, "decode_empty", "the column is null") if content is None else Fetched(content)
+                for content in contents
+            ]
+    raise AssertionError("unreachable")
+
+
+def _classify(error: BaseException) -> tuple[str, bool]:
+    """The status of a failed read, and whether the same read may succeed later."""
+    if isinstance(error, FileNotFoundError):
+        return "fetch_404", False
+    if isinstance(error, PermissionError):
+        return "fetch_denied", False
+    if isinstance(error, (TimeoutError, asyncio.TimeoutError)) or "timeout" in type(error).__name__.lower():
+        return "fetch_timeout", True
+    is_final = isinstance(error, (IsADirectoryError, NotADirectoryError, ValueError, pa.ArrowException))
+    return "fetch_error", not is_final
+
+
+@cache
+def _storage_errors() -> tuple[type[BaseException], ...]:
+    """What storage libraries raise. Those of S3 and HTTP are not OSErrors, and may not be installed."""
+    errors: list[type[BaseException]] = [OSError, EOFError, ValueError, pa.ArrowException, asyncio.TimeoutError]
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        errors += [BotoCoreError, ClientError]
+    except ImportError:
+        pass
+    try:
+        from aiohttp import ClientError as HttpError
+
+        errors.append(HttpError)
+    except ImportError:
+        pass
+    return tuple(errors)
+
+
+def _read(file: str, start: int | None, end: int | None, timeout_s: float) -> bytes:
+    fs, path = storage.filesystem(file)
+    if fs.async_impl:
+        return bytes(fsspec.asyn.sync(fs.loop, fs._cat_file, path, start=start, end=end, timeout=timeout_s))
+    return bytes(fs.cat_file(path, start=start, end=end))

@@ -1,0 +1,197 @@
+"""An encode job from its config to its manifest. Where the chunks run is an argument (``Runner``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from raypipe import __version__
+from raypipe.config import as_dict
+from raypipe.errors import ModelMismatch, RaypipeError, WrongUsage
+from raypipe.pipeline.encode.config import EncodeConfig, commit_rows_for
+from raypipe.pipeline.encode.dataset import RUN, STATE, Dataset, sum_statuses
+from raypipe.pipeline.encode.face_model import FaceModel, load_networks, resolve_precision
+from raypipe.pipeline.encode.lease import Lease
+from raypipe.pipeline.encode.listing import Listing, open_listing, write_listing
+from raypipe.pipeline.encode.sources import open_source
+from raypipe.pipeline.encode.stages import ChunkReport, Work
+from raypipe.pipeline.encode.summary import RunRecord, Summary, summarise
+from raypipe.weights import Bundle, open_bundle
+
+PLAN = (STATE, "plan.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is left to do, and all that is needed to do it. ``chunks`` in ascending order."""
+
+    work: Work
+    bundle: Bundle
+    chunks: Sequence[int]
+
+    @property
+    def rows(self) -> int:
+        """Images in ``chunks``; of a retry, also those that are kept."""
+        return sum(self.work.listing.rows_in(chunk) for chunk in self.chunks)
+
+
+Runner = Callable[[Job], Iterator[ChunkReport]]
+"""Does a job's chunks, in any order, and tells of each once it is committed."""
+
+
+def encode(
+    config: EncodeConfig,
+    run: Runner,
+    *,
+    device: str,
+    workers: str,
+    model_workers: int,
+    restart: bool,
+    retry: frozenset[str],
+    say: Callable[[str], None],
+    watch: Callable[[RunRecord], None],
+) -> Summary:
+    """Do the job, or what is left of it.
+
+    Args:
+        run: where the chunks are worked on.
+        device, workers, model_workers: what they run on, for the record and for the precision.
+        restart: delete what an earlier run left, and begin again.
+        retry: statuses whose rows are done again in a finished dataset.
+        say, watch: told of events and of progress.
+
+    Raises:
+        ModelMismatch: the output was made from another source, model or config.
+        OutputInUse: another job is writing there.
+    """
+    dataset = Dataset(config.out)
+    with Lease(dataset.lease_uri, say) as lease:
+        if restart:
+            dataset.clear()
+        job = prepare(config, dataset, device=device, retry=retry, say=say)
+        if retry:
+            dataset.reopen(job.chunks)
+        record = RunRecord(
+            config=as_dict(job.work.config),
+            receipt=job.work.receipt,
+            device=device,
+            workers=workers,
+            model_workers=model_workers,
+            rows=job.rows,
+        )
+        state = "failed"
+        try:
+            for report in run(job):
+                lease.check()
+                record.add(report)
+                watch(record)
+            state = "done"
+        finally:
+            dataset.write_json(record.to_json(state), RUN)
+        return _finish(dataset, job, record)
+
+
+def prepare(
+    config: EncodeConfig, dataset: Dataset, *, device: str, retry: frozenset[str], say: Callable[[str], None]
+) -> Job:
+    """List the source (or take the listing of an earlier run), agree with what is there, find what is left."""
+    bundle = open_bundle(config.model)
+    asked = _identity(config, bundle)
+    plan = dataset.read_json(*PLAN)
+    if plan is None:
+        dataset.refuse_foreign_files()
+        plan = _new_plan(config, asked, bundle, device)
+        dataset.write_json(plan, *PLAN)
+    _refuse_other_plan(plan["made_from"], asked, config.out)
+    listing = open_listing(dataset.listing_uri) or _list_source(config, dataset, plan["commit_rows"], say)
+    say(listing.in_words())
+    finished = dataset.finished_chunks()
+    unfinished = set(range(listing.chunks)) - finished
+    chunks = sorted(unfinished | (dataset.chunks_with(retry) if retry else set()))
+    face = replace(config.face, align=plan["align"])
+    work = Work(
+        config=replace(config, commit_rows=plan["commit_rows"], precision=plan["precision"], face=face),
+        listing=listing,
+        image_size=plan["image_size"],
+        image_column=plan["image_column"],
+        shapes={name: tuple(shape) for name, shape in plan["shapes"].items()},
+        retry=retry,
+        receipt=plan,
+    )
+    return Job(work=work, bundle=bundle, chunks=chunks)
+
+
+def _identity(config: EncodeConfig, bundle: Bundle) -> dict[str, Any]:
+    """What decides the values of the output: two runs that differ in any of it may not share an output."""
+    parts = ("encoder", *config.methods)
+    return {
+        "source": config.source,
+        "model": bundle.name,
+        "weights": {name: bundle.describe(name).sha256 for name in parts},
+        "model_fingerprint": bundle.fingerprint_of(parts),
+        **{
+            name: value
+            for name, value in as_dict(config).items()
+            if name in ("methods", "limit", "commit_rows", "precision", "face", "columns")
+        },
+    }
+
+
+def _new_plan(config: EncodeConfig, asked: Mapping[str, Any], bundle: Bundle, device: str) -> dict[str, Any]:
+    """The choices left open by the config, made once: a later run takes them from here."""
+    source = open_source(config.source, config.columns)
+    precision = resolve_precision(config.precision, device)
+    networks, image_size = load_networks(bundle, config.methods, "cpu")
+    shapes = FaceModel(networks, device="cpu", precision="float32", batch_size=1).column_shapes(image_size)
+    return {
+        "raypipe": __version__,
+        "made_from": dict(asked),
+        "align": source.align if config.face.align == "auto" else config.face.align,
+        "precision": precision,
+        "commit_rows": commit_rows_for(image_size, config.commit_rows),
+        "image_size": image_size,
+        "image_column": source.image_column,
+        "source_kind": source.kind,
+        "shapes": {name: list(shape) for name, shape in shapes.items()},
+    }
+
+
+def _refuse_other_plan(before: Mapping[str, Any], now: Mapping[str, Any], out: str) -> None:
+    changed = [f"  {name}: {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
+    if changed:
+        raise ModelMismatch(
+            f"{out} was made with other settings, and rows of both must not be mixed:\n"
+            + "\n".join(changed)
+            + "\nTo go on, give the earlier settings; else choose another output, or --restart to begin again here."
+        )
+
+
+def _list_source(config: EncodeConfig, dataset: Dataset, commit_rows: int, say: Callable[[str], None]) -> Listing:
+    say(f"listing {config.source}")
+    source = open_source(config.source, config.columns)
+    entries = islice(source.entries(), config.limit or None)
+    listing = write_listing(dataset.listing_uri, entries, source.labels, commit_rows, source.skipped)
+    if listing.rows == 0:
+        raise WrongUsage(f"no images at {config.source!r}; files passed over, by extension: {source.skipped or 'none'}")
+    return listing
+
+
+def _finish(dataset: Dataset, job: Job, record: RunRecord) -> Summary:
+    """Write the manifest, once every input has its row.
+
+    Raises:
+        RaypipeError: rows are missing, which would be a defect of the job.
+    """
+    listing = job.work.listing
+    parts = dataset.parts(dataset.finished_chunks())
+    rows = sum(part.rows for part in parts)
+    if len(parts) != listing.chunks or rows != listing.rows:
+        raise RaypipeError(
+            f"the job ended with {rows:,} of {listing.rows:,} rows in {len(parts)} of {listing.chunks} parts; "
+            f"run the same command again to do the rest"
+        )
+    if job.chunks or not dataset.is_complete():
+        dataset.finish(parts, job.work.receipt)
+    return summarise(record, sum_statuses(parts), dataset.uri)

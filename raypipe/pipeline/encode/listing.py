@@ -1,0 +1,151 @@
+"""The manifest of a job: every input, one row, in a fixed order, written once. A chunk is one row group of it.
+
+Fetching and decoding come after it, so a job that goes on touches only the images of unfinished chunks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raypipe import storage
+from raypipe.errors import RaypipeError
+
+LISTING_FILE = "listing.json"
+CHUNKS_PER_FILE = 1024
+
+ENTRY_FIELDS = [
+    pa.field("image_id", pa.string()),
+    pa.field("uri", pa.string()),
+    pa.field("file", pa.string()),
+    pa.field("offset", pa.int64()),
+    pa.field("bytes", pa.int64()),
+    pa.field("etag", pa.string()),
+    pa.field("landmarks", pa.list_(pa.float32())),
+    pa.field("problem", pa.string()),
+    pa.field("problem_detail", pa.string()),
+]
+"""``uri`` is for people; ``file`` is what is opened; ``offset`` is the first byte in it (a row's number in a Parquet
+file); ``bytes`` is -1 where the source does not say. ``problem`` is a status known already from the listing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One input. ``landmarks``: x0, y0, x1, y1, ... in pixels of the picture."""
+
+    image_id: str
+    uri: str
+    file: str
+    offset: int = 0
+    bytes: int = -1
+    etag: str = ""
+    landmarks: list[float] | None = None
+    problem: str = ""
+    problem_detail: str = ""
+    labels: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """A finished listing. ``skipped`` counts files that are no images by name, by extension."""
+
+    uri: str
+    rows: int
+    commit_rows: int
+    labels: tuple[str, ...]
+    skipped: Mapping[str, int]
+
+    @property
+    def chunks(self) -> int:
+        return -(-self.rows // self.commit_rows)
+
+    def rows_in(self, chunk: int) -> int:
+        return min(self.commit_rows, self.rows - chunk * self.commit_rows)
+
+    def in_words(self) -> str:
+        skipped = ", ".join(f"{count:,} {extension}" for extension, count in sorted(self.skipped.items()))
+        return f"{self.rows:,} images in {self.chunks:,} parts" + (
+            f"; passed over by name: {skipped}" if skipped else ""
+        )
+
+    def read_chunk(self, chunk: int) -> pa.Table:
+        """The rows of a chunk: ``ENTRY_FIELDS``, then the label columns."""
+        name = _file_name(chunk // CHUNKS_PER_FILE)
+        fs, path = storage.filesystem(storage.join(self.uri, name))
+        with fs.open(path, "rb") as file:
+            return pq.ParquetFile(file).read_row_group(chunk % CHUNKS_PER_FILE)
+
+
+def write_listing(
+    uri: str, entries: Iterable[Entry], label_fields: list[pa.Field], commit_rows: int, skipped: Mapping[str, int]
+) -> Listing:
+    """Write the entries below ``uri``, a row group a chunk; memory does not grow with their number.
+
+    ``skipped`` is read after the last entry was taken.
+    """
+    schema = pa.schema([*ENTRY_FIELDS, *label_fields])
+    rows = 0
+    groups = _groups(entries, commit_rows)
+    for number in itertools.count():
+        some = list(itertools.islice(groups, CHUNKS_PER_FILE))
+        if not some:
+            break
+        _write_file(storage.join(uri, _file_name(number)), some, schema)
+        rows += sum(map(len, some))
+    names = tuple(field.name for field in label_fields)
+    told = {"rows": rows, "commit_rows": commit_rows, "labels": names, "skipped": dict(skipped)}
+    storage.write_bytes(storage.join(uri, LISTING_FILE), json.dumps(told, indent=2).encode())
+    return Listing(uri=uri, rows=rows, commit_rows=commit_rows, labels=names, skipped=dict(skipped))
+
+
+def open_listing(uri: str) -> Listing | None:
+    """The listing below ``uri``; None where it was never finished.
+
+    Raises:
+        RaypipeError: ``listing.json`` is damaged.
+    """
+    try:
+        told = json.loads(storage.read_bytes(storage.join(uri, LISTING_FILE)))
+        return Listing(
+            uri=uri,
+            rows=told["rows"],
+            commit_rows=told["commit_rows"],
+            labels=tuple(told["labels"]),
+            skipped=told["skipped"],
+        )
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise RaypipeError(f"{uri}/{LISTING_FILE} is damaged ({error}); start again with --restart") from error
+
+
+def _write_file(uri: str, groups: list[list[Entry]], schema: pa.Schema) -> None:
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for group in groups:
+            columns = [pa.array([getattr(entry, f.name) for entry in group], f.type) for f in ENTRY_FIELDS]
+            for label in list(schema)[len(ENTRY_FIELDS) :]:
+                columns.append(pa.array([(entry.labels or {}).get(label.name) for entry in group], label.type))
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=len(group))
+    storage.write_bytes(uri, sink.getvalue().to_pybytes())
+
+
+def _groups(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
+    group: list[Entry] = []
+    for entry in entries:
+        group.append(entry)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _file_name(number: int) -> str:
+    return f"listing-{number:05d}.parquet"

@@ -1,0 +1,38 @@
+"""An encode job in this process: reading ahead and writing behind in a thread each, the model in between."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+
+from raypipe.pipeline.encode.face_model import FaceModel, load_networks
+from raypipe.pipeline.encode.job import Job
+from raypipe.pipeline.encode.stages import ChunkReport, CommitPart, EncodeFaces, ReadFaces
+
+CHUNKS_AHEAD = 2
+
+
+def run_locally(job: Job, device: str) -> Iterator[ChunkReport]:
+    """Do the chunks in order. At most ``CHUNKS_AHEAD`` chunks of pixels wait on either side of the model."""
+    if not job.chunks:
+        return
+    config = job.work.config
+    networks, _ = load_networks(job.bundle, config.methods, device)
+    model = FaceModel(networks, device=device, precision=config.precision, batch_size=config.batch_size)
+    read, encode, commit = ReadFaces(job.work), EncodeFaces(job.work, model), CommitPart(job.work)
+    chunks = iter(job.chunks)
+    with ThreadPoolExecutor(1, "read") as reading, ThreadPoolExecutor(1, "write") as writing:
+        try:
+            waiting = deque(reading.submit(read, chunk) for chunk in islice(chunks, CHUNKS_AHEAD))
+            written: deque[Future[ChunkReport]] = deque()
+            while waiting:
+                table = encode(waiting.popleft().result())
+                waiting.extend(reading.submit(read, chunk) for chunk in islice(chunks, 1))
+                written.append(writing.submit(commit, table))
+                while len(written) > CHUNKS_AHEAD or (written and not waiting):
+                    yield written.popleft().result()
+        finally:
+            reading.shutdown(cancel_futures=True)
+            read.close()

@@ -1,0 +1,143 @@
+"""What a run did, kept while it runs and told at its end: counts, rates, where the time went, what to do about it."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from raypipe import __version__, faces
+from raypipe.pipeline.encode.stages import STAGES, ChunkReport
+
+BUSY = 0.75
+
+
+@dataclass(kw_only=True)
+class RunRecord:
+    """The running counts of one run. ``rows``: how many it set out to do."""
+
+    config: Mapping[str, Any]
+    receipt: Mapping[str, Any]
+    device: str
+    workers: str
+    rows: int
+    model_workers: int
+    started: float = field(default_factory=time.time)
+    done: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    fetched_bytes: int = 0
+    written_bytes: int = 0
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+
+    def add(self, report: ChunkReport) -> None:
+        self.done += report.rows
+        self.statuses.update(report.statuses)
+        self.fetched_bytes += report.fetched_bytes
+        self.written_bytes += report.written_bytes
+        for stage, seconds in report.seconds.items():
+            self.seconds[stage] += seconds
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.time() - self.started
+
+    def to_json(self, state: str) -> dict[str, Any]:
+        """``run.json``: ``state`` is done or failed."""
+        return {
+            "state": state,
+            "config": dict(self.config),
+            "receipt": dict(self.receipt),
+            "versions": versions(),
+            "device": self.device,
+            "workers": self.workers,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
+            "seconds": round(self.elapsed_s, 3),
+            "images": self.done,
+            "images_per_s": round(self.done / max(self.elapsed_s, 1e-9), 2),
+            "statuses": dict(sorted(self.statuses.items())),
+            "fetched_bytes": self.fetched_bytes,
+            "written_bytes": self.written_bytes,
+            "stage_seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
+            "bottleneck": bottleneck(self),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The end of a job. ``statuses`` counts the whole output, ``run`` tells of this run."""
+
+    out: str
+    rows: int
+    statuses: Mapping[str, int]
+    run: Mapping[str, Any]
+
+    @property
+    def rejected_share(self) -> float:
+        return 1.0 - self.statuses.get(faces.OK, 0) / max(1, self.rows)
+
+    def in_words(self) -> str:
+        """The closing lines of a run."""
+        run = self.run
+        counts = ", ".join(f"{count:,} {status}" for status, count in sorted(self.statuses.items(), key=_ok_first))
+        total = sum(run["stage_seconds"].values()) or 1.0
+        shares = ", ".join(f"{stage} {seconds / total:.0%}" for stage, seconds in run["stage_seconds"].items())
+        return "\n".join(
+            [
+                f"{self.out}: {self.rows:,} images ({counts})",
+                f"this run: {run['images']:,} images in {run['seconds']:,.1f} s, {run['images_per_s']:,.1f} images/s "
+                f"on {run['device']} ({run['workers']})",
+                f"read {_mib(run['fetched_bytes'])}, wrote {_mib(run['written_bytes'])}; time by stage: {shares}",
+                run["bottleneck"],
+            ]
+        )
+
+
+def summarise(record: RunRecord, statuses: Mapping[str, int], out: str) -> Summary:
+    return Summary(out=out, rows=sum(statuses.values()), statuses=dict(statuses), run=record.to_json("done"))
+
+
+def bottleneck(record: RunRecord) -> str:
+    """One sentence: which stage the others waited for."""
+    if not record.done:
+        return "nothing was left to do"
+    total = sum(record.seconds.values())
+    busiest = max(STAGES, key=lambda stage: record.seconds[stage])
+    share = record.seconds[busiest] / max(total, 1e-9)
+    model_busy = record.seconds["model"] / (record.model_workers * max(record.elapsed_s, 1e-9))
+    if model_busy >= BUSY:
+        return (
+            f"the model is the bottleneck: its workers computed {model_busy:.0%} of the time; "
+            f"more or faster model workers help, faster reading does not"
+        )
+    advice = {
+        "fetch": "the storage is the bottleneck: try more fetch threads or a nearer bucket",
+        "decode": "decoding is the bottleneck: add CPU cores",
+        "model": "starting up took most of the time: the job is too small to keep its workers busy",
+        "write": "writing is the bottleneck: try larger commits or a faster storage",
+    }[busiest]
+    return f"{advice} ({busiest} took {share:.0%} of the work, the model was busy {model_busy:.0%} of the time)"
+
+
+def _ok_first(item: tuple[str, int]) -> tuple[bool, str]:
+    return item[0] != faces.OK, item[0]
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"
+
+
+def versions() -> dict[str, str]:
+    return {
+        "raypipe": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "pyarrow": pa.__version__,
+    }
