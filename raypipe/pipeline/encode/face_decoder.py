@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode import align_face
 from raypipe.pipeline.encode.align_face import Box, Quad
-from raypipe.pipeline.encode.decode_image import BadImage, check_size, decode, open_image
+from raypipe.pipeline.encode.decode_image import BadImage, StoredImage, check_size, decode, open_image
 
 Align = Literal["auto", "none", "center", "celeba", "ffhq"]
 Landmarks = npt.NDArray[np.float32]
@@ -28,6 +31,8 @@ class FaceConfig:
     max_pixels: int = 64_000_000
     min_side: int = 16  # pixels
     detector: str = ""  # directory or URI of MTCNN weights: finds the landmarks that the source lacks; "" = off
+    detector_min_face: float = 0.1  # smallest face that it looks for, as a share of the picture's shorter side
+    detector_min_score: float = 0.7  # probability
 
     def __post_init__(self) -> None:
         if self.align not in get_args(Align):
@@ -36,11 +41,14 @@ class FaceConfig:
             raise WrongUsage(f"max_pixels={self.max_pixels} and min_side={self.min_side} must be at least 1")
         if self.detector and self.align != "ffhq":
             raise WrongUsage(f"a detector finds landmarks, and align={self.align!r} uses none: use align=ffhq")
+        for name, value in (("face", self.detector_min_face), ("score", self.detector_min_score)):
+            if not 0 < value <= 1:
+                raise WrongUsage(f"detector_min_{name}={value} is outside (0, 1]")
 
 
 @dataclass(frozen=True)
 class DecodedFace:
-    """``pixels`` uint8 [size,size,3] RGB, None unless ok. ``width``, ``height``: the upright original's, 0 if unknown."""
+    """``pixels`` uint8 [size,size,3] RGB, None unless ok. ``width``, ``height``: upright original, 0 if unknown."""
 
     status: str
     error: str
@@ -55,6 +63,8 @@ class FaceDecoder:
     def __init__(self, config: FaceConfig, size: int) -> None:
         if size < 1:
             raise WrongUsage(f"size={size} must be at least 1")
+        if config.detector:
+            _landmark_finder(config)  # bad weights are told here, not with the first image
         self._config = config
         self._size = size
 
@@ -65,13 +75,26 @@ class FaceDecoder:
             stored = open_image(content)
             width, height = stored.width, stored.height
             check_size(stored, max_pixels=self._config.max_pixels, min_side=self._config.min_side)
-            region = self._region(width, height, landmarks)
-            # At least two decoded pixels for each of the face's: the resize does the rest of the averaging.
-            picture = decode(stored, max_shrink=int(region.side / (2 * self._size)))
-            pixels = region.cut(picture, self._size)
+            if self._config.detector and (landmarks is None or not np.isfinite(landmarks).all()):
+                pixels = self._cut_found_face(stored)
+            else:
+                pixels = self._cut(stored, landmarks)
         except BadImage as problem:
             return DecodedFace(problem.status, str(problem), width, height, None)
         return DecodedFace("ok", "", width, height, pixels)
+
+    def _cut(self, stored: StoredImage, landmarks: Landmarks | None) -> npt.NDArray[np.uint8]:
+        region = self._region(stored.width, stored.height, landmarks)
+        # At least two decoded pixels for each of the face's: the resize does the rest of the averaging.
+        picture = decode(stored, max_shrink=int(region.side / (2 * self._size)))
+        return region.cut(picture, self._size)
+
+    def _cut_found_face(self, stored: StoredImage) -> npt.NDArray[np.uint8]:
+        picture = decode(stored)
+        landmarks = _landmark_finder(self._config)(picture.image)
+        if landmarks is None:
+            raise BadImage("no_face", f"the detector found no face in the {stored.width}x{stored.height} picture")
+        return align_face.ffhq_quad(landmarks, stored.width, stored.height).cut(picture, self._size)
 
     def _region(self, width: int, height: int, landmarks: Landmarks | None) -> Box | Quad:
         if self._config.align == "none":
@@ -83,3 +106,19 @@ class FaceDecoder:
         if landmarks is None:
             raise BadImage("no_landmarks", "align=ffhq needs landmarks, and the source gives none for this image")
         return align_face.ffhq_quad(landmarks, width, height)
+
+
+@functools.cache
+def _landmark_finder(config: FaceConfig) -> Callable[[Image.Image], npt.NDArray[np.float64] | None]:
+    """Landmarks [5,2] of the largest face, None where there is no face. Built once a process, where it is used."""
+    from raypipe.backbones.mtcnn import largest_face, load_cascade  # torch: over a second that others do without
+
+    cascade = load_cascade(
+        config.detector, min_face_share=config.detector_min_face, min_score=config.detector_min_score
+    )
+
+    def find(image: Image.Image) -> npt.NDArray[np.float64] | None:
+        faces = cascade.detect(image)
+        return largest_face(faces).landmarks if faces else None
+
+    return find
