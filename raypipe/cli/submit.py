@@ -102,7 +102,7 @@ def _resumed(context: typer.Context, words: Sequence[str]) -> list[str]:
         depth += 1
     if command is context.command:
         raise WrongUsage("raypipe submit cannot submit itself")
-    if not any("--resume" in parameter.opts for parameter in command.params):
+    if not any("--resume" in (*parameter.opts, *parameter.secondary_opts) for parameter in command.params):
         return list(words)
     return [*words[:depth], "--resume", *(word for word in words[depth:] if word not in ("--resume", "--restart"))]
 
