@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from raypipe.cli import encode, submit
+from raypipe.cli import encode, submit, synth
 from raypipe.errors import RaypipeError, WrongUsage
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ def _root() -> None:
 
 app.command(context_settings={"allow_interspersed_args": False})(submit.submit)
 app.command("encode")(encode.encode_command)
+app.command("synth")(synth.synth_command)
 
 
 def main() -> None:

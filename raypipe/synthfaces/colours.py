@@ -1,13 +1,12 @@
-"""Colours of made-up faces. Written as on a screen, handed out linear (squared: a display gamma of 2, exact both ways)."""
+"""Colours, written as seen on a screen and handed out linear: squared, a display gamma of 2."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from raypipe.synthfaces.drawing import Colour, Plane
-from raypipe.synthfaces.factors import FloatArray
+from raypipe.synthfaces.drawing import Colour, Plane, at_most, between
 
-_SKIN = ((0.99, 0.85, 0.78), (0.95, 0.75, 0.64), (0.83, 0.61, 0.47), (0.60, 0.40, 0.28), (0.36, 0.23, 0.17))
+_SKIN = ((0.96, 0.82, 0.75), (0.91, 0.71, 0.60), (0.80, 0.58, 0.44), (0.58, 0.39, 0.28), (0.36, 0.24, 0.18))
 _HAIR = ((0.07, 0.06, 0.07), (0.17, 0.11, 0.08), (0.36, 0.23, 0.15), (0.62, 0.44, 0.26), (0.92, 0.78, 0.52))
 _IRIS = ((0.20, 0.12, 0.07), (0.40, 0.25, 0.12), (0.42, 0.42, 0.22), (0.30, 0.48, 0.55), (0.35, 0.56, 0.80))
 _LIPSTICK = ((0.50, 0.08, 0.25), (0.74, 0.06, 0.14), (0.88, 0.32, 0.30))
@@ -36,12 +35,12 @@ def lipstick_colour(hue: Plane) -> Colour:
 def hue_colour(hue: Plane, saturation: Plane | float, value: Plane) -> Colour:
     """From hue (turns), saturation and value."""
     return [
-        _squared(value * (1.0 - saturation * (1.0 - np.minimum(np.maximum(_hexagon(hue, offset), 0.0), 1.0))))
+        _squared(value * (1.0 - saturation * (1.0 - between(_hexagon(hue, offset), 0.0, 1.0))))
         for offset in (0.0, 2.0, 4.0)
     ]
 
 
-def mix(first: Colour, second: Colour | tuple[float, float, float], amount: Plane) -> Colour:
+def mix(first: Colour, second: Colour, amount: Plane | float) -> Colour:
     return [a + amount * (b - a) for a, b in zip(first, second, strict=True)]
 
 
@@ -52,15 +51,16 @@ def scaled(colour: Colour, factor: Plane | float) -> Colour:
 def ramp(position: Plane, stops: tuple[tuple[float, float, float], ...]) -> Colour:
     """Straight lines between evenly spaced ``stops`` (screen values), at ``position`` in [0, 1]."""
     place = position * (len(stops) - 1)
-    index = np.minimum(np.floor(place).astype(np.int64), len(stops) - 2)
-    table, rest = np.asarray(stops, np.float32), place - index
+    below = at_most(np.floor(place), len(stops) - 2)
+    table, rest, index = np.asarray(stops, np.float32), place - below, below.astype(np.int64)
     return [_squared(table[index, c] * (1.0 - rest) + table[index + 1, c] * rest) for c in range(3)]
 
 
 def _hexagon(hue: Plane, offset: float) -> Plane:
     turns = hue * 6.0 - offset + 3.0
-    return 2.0 - np.abs(turns - 6.0 * np.floor(turns / 6.0) - 3.0)
+    distance: Plane = 2.0 - np.abs(turns - 6.0 * np.floor(turns / 6.0) - 3.0)
+    return distance
 
 
-def _squared(value: Plane) -> FloatArray:
-    return (value * value).astype(np.float32)
+def _squared(value: Plane) -> Plane:
+    return value * value

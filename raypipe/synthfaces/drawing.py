@@ -9,16 +9,16 @@ Shapes: [n,h,w] for planes, [n,1,1] for what is one number a face; both are ``Pl
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from raypipe.synthfaces.factors import FloatArray
-
-Plane = FloatArray
-Colour = Sequence[Plane]
+Plane = npt.NDArray[np.floating[Any]]
+Colour = Sequence[Plane | float]
 """Red, green, blue reflectance, linear, 0 to 1."""
 
 PARTS: tuple[str, ...] = (
@@ -64,7 +64,7 @@ class Canvas:
 
     def _cut(self, across: Plane, down: Plane, left: float, top: float, right: float, bottom: float) -> Canvas:
         inside = (across > left) & (across < right) & (down > top) & (down < bottom)
-        rows, columns = _extent(inside.any(axis=(0, 2))), _extent(inside.any(axis=(0, 1)))
+        rows, columns = _extent(np.any(inside, axis=(0, 2))), _extent(np.any(inside, axis=(0, 1)))
         cut = (slice(None), rows, columns)
         return Canvas(
             self.x[cut], self.y[cut], self.hx[cut], self.hy[cut], self.u[cut], self.v[cut], self.pixel,
@@ -94,20 +94,54 @@ class Canvas:
 
     def emboss(self, du: Plane, dv: Plane, ru: Plane | float, rv: Plane | float, height: Plane | float) -> None:
         """Raise the surface by height (1 - q)^2, q = (du/ru)^2 + (dv/rv)^2, where q < 1; negative heights sink it."""
-        fall = 4.0 * height * np.maximum(1.0 - quadric(du, dv, ru, rv), 0.0)
+        fall = 4.0 * height * at_least(1.0 - quadric(du, dv, ru, rv), 0.0)
         self.normal_x[...] += fall * du / (ru * ru)
         self.normal_y[...] += fall * dv / (rv * rv)
 
-    def emboss_pair(self, du: Plane, dv: Plane, ru: Plane | float, rv: Plane | float, height: Plane | float) -> None:
-        """``emboss`` on both sides of the face: ``du`` is measured outwards, |u| - centre."""
-        fall = 4.0 * height * np.maximum(1.0 - quadric(du, dv, ru, rv), 0.0)
-        self.normal_x[...] += np.where(self.u < 0.0, -fall, fall) * du / (ru * ru)
+    def emboss_pair(
+        self, u: Plane, centre: Plane, dv: Plane, ru: Plane | float, rv: Plane | float, height: Plane | float
+    ) -> None:
+        """``emboss`` on both sides, at ``u`` = -centre and centre."""
+        du = np.abs(u) - centre
+        fall = 4.0 * height * at_least(1.0 - quadric(du, dv, ru, rv), 0.0)
+        self.normal_x[...] += fall * sign(u) * du / (ru * ru)
         self.normal_y[...] += fall * dv / (rv * rv)
 
 
 def _extent(is_used: npt.NDArray[np.bool_]) -> slice:
     used = np.flatnonzero(is_used)
     return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
+
+
+def both(*distances: Plane) -> Plane:
+    """Distance to where all shapes overlap."""
+    nearest: Plane = functools.reduce(np.maximum, distances)
+    return nearest
+
+
+def either(*distances: Plane) -> Plane:
+    """Distance to all shapes taken together."""
+    nearest: Plane = functools.reduce(np.minimum, distances)
+    return nearest
+
+
+def sign(u: Plane) -> Plane:
+    """-1 left of the middle, 1 right of it."""
+    return np.where(u < 0.0, np.float32(-1.0), np.float32(1.0))
+
+
+def at_least(value: Plane, low: Plane | float) -> Plane:
+    clipped: Plane = np.maximum(value, low)
+    return clipped
+
+
+def at_most(value: Plane, high: Plane | float) -> Plane:
+    clipped: Plane = np.minimum(value, high)
+    return clipped
+
+
+def between(value: Plane, low: float, high: float) -> Plane:
+    return at_most(at_least(value, low), high)
 
 
 def blend(below: Plane, cover: Plane, above: Plane | float) -> None:
@@ -117,12 +151,12 @@ def blend(below: Plane, cover: Plane, above: Plane | float) -> None:
 
 def cover(distance: Plane, pixel: Plane | float) -> Plane:
     """Share of a pixel that lies inside an edge at signed ``distance``: 1 inside, 0 outside, a ramp one pixel wide."""
-    return np.minimum(np.maximum(0.5 - distance / pixel, 0.0), 1.0)
+    return between(0.5 - distance / pixel, 0.0, 1.0)
 
 
 def smooth(value: Plane, low: Plane | float, high: Plane | float) -> Plane:
     """0 at ``low``, 1 at ``high`` (which may be the smaller), smooth between."""
-    t = np.minimum(np.maximum((value - low) / (high - low), 0.0), 1.0)
+    t = between((value - low) / (high - low), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
@@ -138,7 +172,7 @@ def quadric(du: Plane, dv: Plane, ru: Plane | float, rv: Plane | float) -> Plane
 
 def bump(du: Plane, dv: Plane, ru: Plane | float, rv: Plane | float) -> Plane:
     """A soft blob: 1 in the middle, 0 from the ellipse's edge on."""
-    inside = np.maximum(1.0 - quadric(du, dv, ru, rv), 0.0)
+    inside = at_least(1.0 - quadric(du, dv, ru, rv), 0.0)
     return inside * inside
 
 
@@ -147,19 +181,25 @@ def ellipse(du: Plane, dv: Plane, ru: Plane | float, rv: Plane | float, *, squar
     a, b = du / ru, dv / rv
     aa, bb = a * a, b * b
     round_form = aa + bb
-    steepness = 2.0 * np.sqrt(aa / (ru * ru) + bb / (rv * rv)) + 1e-4
+    steepness: Plane = 2.0 * np.sqrt(aa / (ru * ru) + bb / (rv * rv)) + 1e-4
     if isinstance(square, float) and square == 0.0:
         return (round_form - 1.0) / steepness
-    form = round_form + square * (np.sqrt(aa * aa + bb * bb) - round_form)
+    form: Plane = round_form + square * (np.sqrt(aa * aa + bb * bb) - round_form)
     return (form - 1.0) / steepness
 
 
 def wave(turns: Plane) -> Plane:
     """A smooth wave of period 1 between -1 and 1, without a transcendental function."""
-    t = np.abs(turns - np.floor(turns) - 0.5) * 4.0 - 1.0
+    t: Plane = np.abs(turns - np.floor(turns) - 0.5) * 4.0 - 1.0
     return t * (1.5 - 0.5 * t * t)
 
 
-def strands(turns: Plane, frequency: float, detail: Plane | float) -> Plane:
+def strands(turns: Plane, frequency: float, detail: Plane) -> Plane:
     """``wave`` that fades where it is finer than the pixels; ``detail`` is turns' change over a pixel."""
-    return wave(turns * frequency) * np.minimum(np.maximum(1.5 - 3.0 * frequency * detail, 0.0), 1.0)
+    shown = resolved(frequency * detail)
+    return wave(turns * frequency) * shown if shown.any() else shown
+
+
+def resolved(detail: Plane) -> Plane:
+    """How much of a pattern to show that has ``detail`` periods in a pixel: 1 up to a sixth, none from a half on."""
+    return between(1.5 - 3.0 * detail, 0.0, 1.0)

@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import numpy as np
 
-from raypipe.synthfaces.colours import Colour, hair_colour, hue_colour, iris_colour, mix, scaled
-from raypipe.synthfaces.drawing import BROWS, EYES, Canvas, Plane, bump, cover, ellipse, gate, smooth, strands
+from raypipe.synthfaces.colours import hair_colour, hue_colour, iris_colour, mix, scaled
+from raypipe.synthfaces.drawing import (
+    BROWS,
+    EYES,
+    Canvas,
+    Colour,
+    Plane,
+    at_least,
+    at_most,
+    both,
+    bump,
+    cover,
+    ellipse,
+    gate,
+    sign,
+    smooth,
+    strands,
+)
 from raypipe.synthfaces.geometry import EYE_V, Anatomy, Looks
 
 
 def draw_eyes(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     c = canvas.window(-0.72, EYE_V - 0.26, 0.72, EYE_V + 0.20)
-    side = np.where(c.u < 0.0, np.float32(-1.0), np.float32(1.0))
+    side = sign(c.u)
     out = np.abs(c.u) - a.eye_x
     down = c.v - EYE_V + (0.28 * (f["eye_tilt"] - 0.4)) * out
     across = out / a.eye_w
-    bow = np.maximum(1.0 - across * across, -1.0)
+    bow = at_least(1.0 - across * across, -1.0)
     slope = 2.0 * a.lid_up * np.abs(across) / a.eye_w
     level = 1.0 / np.sqrt(1.0 + slope * slope)
     above, below = (-a.lid_up * bow - down) * level, (down - a.lid_low * bow) * level
-    opening = cover(np.maximum(above, below), c.pixel)
+    past_corner = (np.abs(across) - 1.0) * a.eye_w
+    opening = cover(both(above, below, past_corner), c.pixel)
     _lids(c, f, a, out, down, above)
     _eyeball(c, f, a, opening, (out - 0.042 * side * f["gaze_x"], down - 0.02 * f["gaze_y"] + 0.004), (out, down, side))
     c.shadow(opening * 0.55 * smooth(above, -0.05, 0.0))
@@ -31,10 +48,10 @@ def _lids(c: Canvas, f: Looks, a: Anatomy, out: Plane, down: Plane, above: Plane
     made_up = gate(f["eye_makeup"])
     shade = hue_colour(f["clothes_hue"] * 0.35 + 0.65, 0.5, 0.25 + 0.3 * f["eye_makeup"])
     lid = bump(out - 0.02, down + a.lid_up + 0.035, 1.30 * a.eye_w, 0.115)
-    c.paint(np.minimum(1.6 * lid, 1.0) * 0.62 * made_up, shade)
-    c.emboss_pair(out, down + 0.01, 1.25 * a.eye_w, 0.115, 0.012)
+    c.paint(at_most(1.6 * lid, 1.0) * 0.62 * made_up, shade)
+    c.emboss_pair(c.u, a.eye_x, down + 0.01, 1.25 * a.eye_w, 0.115, 0.012)
     crease_at = above - 0.035 - 0.012 * f["eye_open"]
-    crease = np.maximum(1.0 - np.abs(crease_at) / (0.014 + 0.7 * c.pixel), 0.0)
+    crease = at_least(1.0 - np.abs(crease_at) / (0.014 + 0.7 * c.pixel), 0.0)
     c.shadow(0.38 * crease * bump(out, down, 1.2 * a.eye_w, 0.2))
 
 
@@ -64,9 +81,9 @@ def _lashes(c: Canvas, f: Looks, a: Anatomy, place: tuple[Plane, Plane, Plane], 
     outer = smooth(across, -0.9, 0.9)
     reach = 1.05 + 0.30 * made_up + 0.10 * woman
     thick = (0.009 + 0.008 * woman + 0.013 * made_up) * (0.45 + 0.9 * outer) * smooth(across, reach, 0.75)
-    flick = 0.14 * np.maximum(across - 0.8, 0.0) * (0.4 + 0.6 * made_up)
-    line = -a.lid_up * np.maximum(1.0 - across * across, 0.0) - flick
-    slope = 2.0 * a.lid_up * np.minimum(np.abs(across), 1.0) / a.eye_w
+    flick = 0.14 * at_least(across - 0.8, 0.0) * (0.4 + 0.6 * made_up)
+    line = -a.lid_up * at_least(1.0 - across * across, 0.0) - flick
+    slope = 2.0 * a.lid_up * at_most(np.abs(across), 1.0) / a.eye_w
     within = smooth(across, -1.12, -0.95) * smooth(across, reach + 0.02, reach - 0.08)
     upper = cover(np.abs(down - line) / np.sqrt(1.0 + slope * slope) - thick, c.pixel) * within
     c.paint(upper * (0.72 + 0.2 * woman), (0.012, 0.008, 0.008), part=EYES, gloss=0.0)
@@ -86,7 +103,7 @@ def draw_brows(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     peak = out - 0.25
     line = a.brow_v - arch * (1.0 - peak * peak) + 0.015 * f["brow_raise"] * out - 0.02 * (f["brow_arch"] - 0.5)
     taper = smooth(out, 1.05, 0.0) * smooth(out, -1.12, -0.8)
-    thick = (0.010 + 0.028 * f["brow_thickness"]) * (0.35 + 0.65 * taper)
+    thick = (0.009 + 0.025 * f["brow_thickness"] + 0.010 * f["masculinity"]) * (0.35 + 0.65 * taper)
     down = c.v - line
     hairs = 0.92 + 0.12 * strands(out * 0.5 + down, 22.0, 0.5 * c.pixel / a.eye_w)
     soft = c.pixel + 0.014

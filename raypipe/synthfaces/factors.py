@@ -19,7 +19,7 @@ IntArray = npt.NDArray[np.int64]
 class Factor:
     """One continuous cause of pixels.
 
-    ``group`` is ``identity`` where all pictures of a person share it, ``look`` where it changes from picture to picture.
+    ``group`` is ``identity`` where all pictures of a person share it, ``look`` where it changes from one to the next.
     ``share`` is set for things that are there or not: the share of sampled faces whose value is above 0.5. Sampled
     values then keep clear of 0.5; the picture fades between 0.35 and 0.65.
     """

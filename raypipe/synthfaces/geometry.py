@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raypipe.synthfaces.drawing import Canvas, Plane
+from raypipe.synthfaces.drawing import Canvas, Plane, at_least, between
 from raypipe.synthfaces.factors import FACTOR_NAMES, Factors, FloatArray
 
 Looks = Mapping[str, Plane]
@@ -61,14 +61,14 @@ def measure(f: Looks) -> Anatomy:
         eye_x=face_w * (0.405 + 0.085 * f["eye_spacing"]),
         eye_w=0.125 + 0.045 * f["eye_size"],
         lid_up=lid * opening,
-        lid_low=(0.55 * lid - 0.012 * np.maximum(smile, 0.0)) * (0.5 + 0.5 * opening),
-        brow_v=EYE_V - 0.185 - 0.05 * f["brow_raise"] + 0.03 * man,
+        lid_low=(0.55 * lid - 0.012 * at_least(smile, 0.0)) * (0.5 + 0.5 * opening),
+        brow_v=EYE_V - 0.185 - 0.05 * f["brow_raise"] + 0.035 * man,
         nose_w=0.085 + 0.085 * f["nose_width"] + 0.012 * man,
         nose_v=nose_v,
         mouth_v=nose_v + 0.27 + 0.08 * f["chin_length"] - 0.02 * smile,
         mouth_w=0.17 + 0.08 * f["mouth_width"] + 0.06 * smile - 0.02 * f["mouth_open"],
         lift=0.10 * smile,
-        gap=0.17 * f["mouth_open"] * f["mouth_open"] + 0.05 * np.maximum(smile - 0.35, 0.0),
+        gap=0.17 * f["mouth_open"] * f["mouth_open"] + 0.05 * at_least(smile - 0.35, 0.0),
     )
 
 
@@ -133,7 +133,7 @@ def landmarks(factors: Factors, size: int) -> FloatArray:
 
 def nose_coordinates(canvas: Canvas, f: Looks, a: Anatomy) -> tuple[Plane, Plane]:
     """``u, v`` on the nose, which stands out more and more towards its tip, so turning moves it further."""
-    along = np.minimum(np.maximum((canvas.v - EYE_V) / (a.nose_v - EYE_V), 0.0), 1.0)
+    along = between((canvas.v - EYE_V) / (a.nose_v - EYE_V), 0.0, 1.0)
     return canvas.u - NOSE_DEPTH * along * _sin(f["yaw"]), canvas.v - NOSE_DEPTH * along * _sin(f["pitch"])
 
 

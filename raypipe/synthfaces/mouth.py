@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from raypipe.synthfaces.colours import lipstick_colour, mix, scaled, skin_colour
-from raypipe.synthfaces.drawing import MOUTH, NOSE, Canvas, Plane, bump, cover, ellipse, gate, smooth
+from raypipe.synthfaces.drawing import (
+    MOUTH,
+    NOSE,
+    Canvas,
+    Plane,
+    at_least,
+    between,
+    both,
+    bump,
+    cover,
+    ellipse,
+    gate,
+    smooth,
+)
 from raypipe.synthfaces.geometry import EYE_V, Anatomy, Looks, nose_coordinates
 
 
@@ -13,22 +26,21 @@ def draw_nose(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     c = canvas.window(-0.45, EYE_V - 0.15, 0.45, 0.56)
     u, v = nose_coordinates(c, f, a)
     out, ridge = np.abs(u), 0.5 + f["nose_ridge"]
-    side = np.where(u < 0.0, np.float32(-1.0), np.float32(1.0))
     length = a.nose_v - EYE_V
-    along = np.minimum(np.maximum((v - EYE_V) / length, 0.0), 1.15)
+    along = between((v - EYE_V) / length, 0.0, 1.15)
     half = 0.035 + (a.nose_w - 0.035) * along * along
-    region = cover(np.maximum(out - half - 0.012, v - a.nose_v - 0.075), c.pixel) * (v > EYE_V)
+    region = cover(both(out - half - 0.012, v - a.nose_v - 0.075), c.pixel) * (v > EYE_V)
     np.copyto(c.part, np.uint8(NOSE), where=region > 0.5)
     middle = EYE_V + 0.45 * length
     c.emboss(u, v - middle, 0.12 + 0.03 * f["nose_width"], 0.80 * length, 0.032 * ridge)
     tip_w = 0.62 * a.nose_w + 0.03
     c.emboss(u, v - a.nose_v + 0.01, tip_w, 0.095, 0.030 * (0.6 + 0.4 * ridge))
-    wing = a.nose_w * 0.74
-    c.emboss_pair(side * (u - side * wing) * np.where(c.u * side < 0.0, -1.0, 1.0), v - a.nose_v - 0.015, 0.5 * a.nose_w, 0.075, 0.016)
+    c.emboss_pair(u, 0.74 * a.nose_w, v - a.nose_v - 0.015, 0.5 * a.nose_w, 0.075, 0.016)
     crease = bump(out - a.nose_w - 0.012, v - a.nose_v - 0.01, 0.035, 0.075)
     under = bump(u - 0.06 * f["light_side"], v - a.nose_v - 0.10, a.nose_w + 0.05, 0.065)
     c.shadow(0.30 * crease + 0.34 * under * (0.6 + 0.4 * f["light_height"]))
-    hole = cover(ellipse(out - 0.50 * a.nose_w, v - a.nose_v - 0.048 + 0.25 * (out - 0.5 * a.nose_w), 0.25 * a.nose_w, 0.019), c.pixel + 0.014)
+    beside = out - 0.50 * a.nose_w
+    hole = cover(ellipse(beside, v - a.nose_v - 0.048 + 0.25 * beside, 0.25 * a.nose_w, 0.019), c.pixel + 0.014)
     c.paint(0.68 * hole, (0.055, 0.02, 0.016), gloss=0.0)
     shine = bump(u, v - a.nose_v + 0.02, 0.55 * tip_w, 0.06) + 0.25 * bump(u, v - middle, 0.05, 0.6 * length)
     c.gloss[...] += 0.7 * shine
@@ -36,19 +48,19 @@ def draw_nose(canvas: Canvas, f: Looks, a: Anatomy) -> None:
 
 def draw_mouth(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     c = canvas.window(-0.48, 0.22, 0.48, 1.0)
-    full = f["lip_fullness"]
+    full = f["lip_fullness"] - 0.25 * f["masculinity"]
     across = c.u / a.mouth_w
-    bow = np.maximum(1.0 - across * across, -1.5)
+    bow = at_least(1.0 - across * across, -1.5)
     line = c.v - a.mouth_v - a.lift * (0.4 - across * across)
     upper = (0.026 + 0.036 * full) * bow * (1.0 - 0.28 * bump(across, across * 0.0, 0.42, 1.0)) + 0.32 * a.gap * bow
     lower = (0.034 + 0.046 * full) * bow * (0.65 + 0.35 * bow) + 0.68 * a.gap * bow
     fit = 1.0 / np.sqrt(1.0 + (0.25 * across / a.mouth_w) * (0.25 * across / a.mouth_w))
     past_corner = (np.abs(across) - 1.0) * a.mouth_w
-    lips = np.maximum(np.maximum(-upper - line, line - lower) * fit, past_corner)
-    inside = np.maximum(np.maximum(-0.32 * a.gap * bow - line, line - 0.68 * a.gap * bow) * fit, past_corner)
-    _lips(c, f, a, lips, line, across)
-    _inside(c, f, a, cover(inside, c.pixel), line, across)
-    parted = np.maximum(1.0 - np.abs(line) / (0.008 + 0.6 * c.pixel), 0.0) * smooth(np.abs(across), 1.08, 0.9)
+    lips = both(both(-upper - line, line - lower) * fit, past_corner)
+    inside = both(both(-0.32 * a.gap * bow - line, line - 0.68 * a.gap * bow) * fit, past_corner)
+    _lips(c, f, a, lips, line)
+    _inside(c, a, cover(inside, c.pixel), line, across)
+    parted = at_least(1.0 - np.abs(line) / (0.008 + 0.6 * c.pixel), 0.0) * smooth(np.abs(across), 1.08, 0.9)
     c.paint(0.75 * parted * smooth(a.gap, 0.03, 0.0), (0.07, 0.015, 0.015), gloss=0.0)
     corner = bump(np.abs(c.u) - a.mouth_w - 0.01, line, 0.05, 0.05)
     under = bump(c.u, line - lower - 0.045, 0.75 * a.mouth_w, 0.05)
@@ -56,20 +68,21 @@ def draw_mouth(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     c.emboss(c.u, line + upper + 0.06, 0.03, 0.07, -0.006)
 
 
-def _lips(c: Canvas, f: Looks, a: Anatomy, distance: Plane, line: Plane, across: Plane) -> None:
+def _lips(c: Canvas, f: Looks, a: Anatomy, distance: Plane, line: Plane) -> None:
     painted = gate(f["lipstick"])
     skin = skin_colour(f["skin_tone"], f["skin_warmth"])
-    natural = [plane * tint for plane, tint in zip(skin, (0.86, 0.50, 0.52), strict=True)]
+    rosy = [plane * tint for plane, tint in zip(skin, (0.86, 0.50, 0.52), strict=True)]
+    natural = mix(rosy, skin, 0.35 * f["masculinity"])
     colour = mix(natural, lipstick_colour(f["lipstick_hue"]), painted * (0.45 + 0.5 * f["lipstick"]))
     lips = cover(distance, c.pixel + 0.012 * (1.0 - painted))
     below = smooth(line, -0.01, 0.01)
-    c.paint(lips * (0.80 + 0.2 * painted), scaled(colour, 0.80 + 0.25 * below), part=MOUTH, gloss=None)
+    c.paint(lips * (0.80 + 0.2 * painted), scaled(colour, 0.80 + 0.25 * below), part=MOUTH)
     c.gloss[...] += lips * below * (0.5 + 0.9 * painted)
     c.emboss(c.u, line + 0.03 + 0.32 * a.gap, a.mouth_w, 0.05, -0.008)
     c.emboss(c.u, line - 0.045 - 0.68 * a.gap, 0.9 * a.mouth_w, 0.06, 0.016)
 
 
-def _inside(c: Canvas, f: Looks, a: Anatomy, inside: Plane, line: Plane, across: Plane) -> None:
+def _inside(c: Canvas, a: Anatomy, inside: Plane, line: Plane, across: Plane) -> None:
     """Dark, with the upper teeth and the tongue."""
     c.paint(inside, (0.075, 0.012, 0.014), part=MOUTH, gloss=0.0)
     tongue = bump(c.u, line - 0.75 * a.gap, 0.75 * a.mouth_w, 0.42 * a.gap + 0.01)

@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from raypipe.errors import WrongUsage
 from raypipe.synthfaces.accessories import draw_glasses, draw_hat
-from raypipe.synthfaces.drawing import Canvas
 from raypipe.synthfaces.eyes import draw_brows, draw_eyes
 from raypipe.synthfaces.factors import Factors, FloatArray
 from raypipe.synthfaces.geometry import blank_canvas, landmarks, looks, measure
-from raypipe.synthfaces.hair import draw_hair, draw_hair_behind
+from raypipe.synthfaces.hair import draw_hair, draw_hair_behind, grow
 from raypipe.synthfaces.mouth import draw_mouth, draw_nose
 from raypipe.synthfaces.scene import develop, draw_background, draw_body
 from raypipe.synthfaces.skin import draw_ears, draw_face
@@ -26,7 +25,7 @@ _PIXELS_AT_ONCE = 1 << 16  # planes of 256 KiB stay in a core's cache
 
 @dataclass(frozen=True)
 class Rendered:
-    """``images`` uint8 [n,s,s,3]; ``parts`` uint8 [n,s,s], numbers as in ``PARTS``; ``landmarks`` float32 [n,5,2], pixels."""
+    """``images`` uint8 [n,s,s,3]; ``parts`` uint8 [n,s,s], as ``PARTS``; ``landmarks`` float32 [n,5,2], pixels."""
 
     images: npt.NDArray[np.uint8]
     parts: npt.NDArray[np.uint8]
@@ -57,9 +56,10 @@ def _draw(factors: Factors, size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArr
     """From the back to the front."""
     f = looks(factors)
     a = measure(f)
-    canvas: Canvas = blank_canvas(f, size)
+    canvas = blank_canvas(f, size)
     draw_background(canvas, f)
-    draw_hair_behind(canvas, f, a)
+    mane = grow(canvas, f, a)
+    draw_hair_behind(canvas, f, mane)
     draw_body(canvas, f, a)
     draw_ears(canvas, f, a)
     draw_face(canvas, f, a)
@@ -69,6 +69,6 @@ def _draw(factors: Factors, size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArr
     draw_mouth(canvas, f, a)
     draw_brows(canvas, f, a)
     draw_glasses(canvas, f, a)
-    draw_hair(canvas, f, a)
+    draw_hair(canvas, f, a, mane)
     draw_hat(canvas, f, a)
     return develop(canvas, f), canvas.part

@@ -58,21 +58,22 @@ def sample_factors(
 
 
 def _uniform(seed: int, stream: int, start: int, count: int) -> Uniform:
-    """Rows ``start`` to ``start + count`` of the stream, [count, 128] in [0, 1): each row owns its part of the counter."""
+    """Rows ``start`` to ``start + count`` of a stream, [count, 128] in [0, 1): each has its part of the counter."""
     bits = np.random.Philox(key=np.random.SeedSequence([seed, stream]).generate_state(2, np.uint64))
     bits.advance(start * _NUMBERS_PER_ROW // _NUMBERS_PER_COUNT)
     return np.random.Generator(bits).random((count, _NUMBERS_PER_ROW))
 
 
 def _value(factor: Factor, draw: Uniform, share: float | Uniform | None) -> Uniform:
-    """Turn uniform draws into values: uniform over the range, or two plateaus with ``share`` of them on the upper one."""
+    """Uniform draws to values: uniform over the range, or two plateaus with ``share`` of the faces on the upper one."""
     if share is None:
         return factor.low + (factor.high - factor.low) * draw
     share = np.clip(share, 1e-9, 1 - 1e-9)
     is_there = draw < share
     within = np.where(is_there, draw / share, (draw - share) / (1 - share))
     low, high = np.where(is_there, _PRESENT[0], _ABSENT[0]), np.where(is_there, _PRESENT[1], _ABSENT[1])
-    return low + (high - low) * within
+    value: Uniform = low + (high - low) * within
+    return value
 
 
 @dataclass(frozen=True)
