@@ -1,7 +1,7 @@
 """Image bytes -> an upright RGB picture, or the status that says why not.
 
 JPEG, PNG, WebP, BMP, TIFF and GIF; of animations and of files with several pages, the first. Pillow's format classes
-are called directly: no other format is ever tried, and Pillow's global pixel limit plays no part (ours is an argument).
+are called directly, so that no other format is ever tried and the pixel limit is an argument, not Pillow's global.
 """
 
 from __future__ import annotations
@@ -91,6 +91,10 @@ class Picture:
 
     image: Image.Image
     shrink: int
+
+
+MOST_PIXELS = 178_956_970
+"""Pillow has a limit of its own in its TIFF and WebP readers, which is this where the application leaves it alone."""
 
 
 def open_image(content: bytes) -> StoredImage:

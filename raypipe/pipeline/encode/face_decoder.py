@@ -14,7 +14,7 @@ from PIL import Image
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode import align_face
 from raypipe.pipeline.encode.align_face import Box, Quad
-from raypipe.pipeline.encode.decode_image import BadImage, StoredImage, check_size, decode, open_image
+from raypipe.pipeline.encode.decode_image import MOST_PIXELS, BadImage, StoredImage, check_size, decode, open_image
 
 Align = Literal["auto", "none", "center", "celeba", "ffhq"]
 Landmarks = npt.NDArray[np.float32]
@@ -37,8 +37,10 @@ class FaceConfig:
     def __post_init__(self) -> None:
         if self.align not in get_args(Align):
             raise WrongUsage(f"align={self.align!r} is not one of {', '.join(get_args(Align))}")
-        if self.max_pixels < 1 or self.min_side < 1:
-            raise WrongUsage(f"max_pixels={self.max_pixels} and min_side={self.min_side} must be at least 1")
+        if not 1 <= self.max_pixels <= MOST_PIXELS:
+            raise WrongUsage(f"max_pixels={self.max_pixels} is outside [1, {MOST_PIXELS}]")
+        if self.min_side < 1:
+            raise WrongUsage(f"min_side={self.min_side} must be at least 1")
         if self.detector and self.align != "ffhq":
             raise WrongUsage(f"a detector finds landmarks, and align={self.align!r} uses none: use align=ffhq")
         for name, value in (("face", self.detector_min_face), ("score", self.detector_min_score)):
