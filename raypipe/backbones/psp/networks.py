@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from raypipe.backbones.identity.residual import body, stem
 from raypipe.backbones.psp.config import EncoderConfig
+from raypipe.blocks.equalised import EqualisedLinear
 
 POOLED = 7
 SHARED_HEAD_SIZE = 4
@@ -67,7 +68,7 @@ class LastLayerIntoW(nn.Module):
         super().__init__()
         self.input_layer = stem(config.widths[0])
         self.body = body(config.widths, config.depths, squeeze_excite=config.squeeze_excite)
-        self.linear = EqualizedLinear(config.widths[-1], config.style_dim)
+        self.linear = EqualisedLinear(config.widths[-1], config.style_dim)
         self._num_layers = config.num_layers
 
     def forward(self, images: Tensor) -> Tensor:
@@ -91,7 +92,7 @@ class LastLayerIntoWPlus(nn.Module):
             nn.Flatten(),
             nn.Linear(width * POOLED * POOLED, config.style_dim),
         )
-        self.linear = EqualizedLinear(config.style_dim, config.style_dim * config.num_layers)
+        self.linear = EqualisedLinear(config.style_dim, config.style_dim * config.num_layers)
         self._code_shape = (config.num_layers, config.style_dim)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -106,7 +107,7 @@ class RowHead(nn.Module):
     def __init__(self, in_channels: int, size: int, style_dim: int) -> None:
         super().__init__()
         self.convs = halvings(in_channels, style_dim, int(math.log2(size)))
-        self.linear = EqualizedLinear(style_dim, style_dim)
+        self.linear = EqualisedLinear(style_dim, style_dim)
 
     def forward(self, level: Tensor) -> Tensor:
         """[N,C,size,size] -> [N,1,D]."""
@@ -120,26 +121,13 @@ class SharedHead(nn.Module):
     def __init__(self, in_channels: int, size: int, rows: int, style_dim: int) -> None:
         super().__init__()
         self.convs = halvings(in_channels, in_channels, int(math.log2(size / SHARED_HEAD_SIZE)))
-        self.linear = EqualizedLinear(in_channels * min(size, SHARED_HEAD_SIZE) ** 2, rows * style_dim)
+        self.linear = EqualisedLinear(in_channels * min(size, SHARED_HEAD_SIZE) ** 2, rows * style_dim)
         self._code_shape = (rows, style_dim)
 
     def forward(self, level: Tensor) -> Tensor:
         """[N,C,size,size] -> [N,rows,D]."""
         rows: Tensor = self.linear(self.convs(level).flatten(1))
         return rows.reshape(-1, *self._code_shape)
-
-
-class EqualizedLinear(nn.Module):
-    """A linear layer with weights of unit variance, scaled by 1/sqrt(inputs) when used (Karras et al. 2018, 4.1)."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """[N,inputs] -> [N,outputs]."""
-        return F.linear(vectors, self.weight / math.sqrt(self.weight.shape[1]), self.bias)
 
 
 def halvings(in_channels: int, out_channels: int, count: int) -> nn.Sequential:
