@@ -112,7 +112,7 @@ def _check_is_for_photographs(options: Mapping[str, Any], encoder: Tensors) -> N
 
 
 def _config(encoder: Tensors, *, num_layers: int) -> EncoderConfig:
-    """Sizes from the shapes: a stage is a run of bottlenecks of one width, a head halves its level down to one pixel."""
+    """Sizes from the shapes: a stage is a run of bottlenecks of one width, a head halves its level to one pixel."""
     blocks = len({name.split(".")[1] for name in encoder if name.startswith("body.")})
     stages = [
         (width, len(list(run)))
