@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from raypipe.backbones.stylegan2.config import DiscriminatorConfig, GeneratorConfig
 from raypipe.backbones.stylegan2.discriminator import Discriminator
@@ -35,7 +36,7 @@ def load_generator(part: Part, device: str | torch.device) -> Generator:
     _check_kind(part, GENERATOR_KIND)
     with torch.device("meta"):
         generator = Generator(read_config(GeneratorConfig, part.config))
-    load_exactly(generator, part.tensors, "generator")
+    load_exactly(generator, _channels_last(part), "generator")
     return generator.to(device).eval().requires_grad_(False)
 
 
@@ -44,10 +45,18 @@ def load_discriminator(part: Part, device: str | torch.device) -> Discriminator:
     _check_kind(part, DISCRIMINATOR_KIND)
     with torch.device("meta"):
         discriminator = Discriminator(read_config(DiscriminatorConfig, part.config))
-    load_exactly(discriminator, part.tensors, "discriminator")
+    load_exactly(discriminator, _channels_last(part), "discriminator")
     return discriminator.to(device).eval().requires_grad_(False)
 
 
 def _check_kind(part: Part, wanted: str) -> None:
     if part.kind != wanted:
         raise BadWeights(f"a part of kind {part.kind!r} is not a {wanted!r}")
+
+
+def _channels_last(part: Part) -> dict[str, Tensor]:
+    """Kernels in the layout in which the networks are fast; files have the plain one."""
+    return {
+        name: tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+        for name, tensor in part.tensors.items()
+    }

@@ -1,7 +1,7 @@
-"""w+ -> images. Source: Karras et al. 2020 (StyleGAN2), figure 7.
+"""w+ -> style coefficients -> images. Source: Karras et al. 2020 (StyleGAN2), figure 7.
 
-N images, L rows of w+, D their width. Layer l of a w+ code feeds convolution l; each toRGB shares its row with the
-next block's first convolution.
+N images, L rows of w+, D their width. Every convolution has its own row; a toRGB shares its row with the next block's
+first convolution.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from raypipe.backbones.stylegan2.config import SMALLEST, GeneratorConfig
-from raypipe.backbones.stylegan2.layers import StyledConv, ToRGB
+from raypipe.backbones.stylegan2.layers import ModulatedConv, ModulatedUpConv, StyledConv, ToRGB
 from raypipe.blocks.equalised import EqualisedConv
 from raypipe.blocks.resample import upsample
 from raypipe.errors import WrongUsage
 
 Noise = Literal["const", "none", "random"] | Sequence[Tensor]
-"""The model's own noise maps, none, fresh ones, or one map [n or 1, 1, r, r] for each convolution."""
+"""The model's own noise maps, none, fresh ones, or one [n or 1, 1, r, r] for each convolution."""
 
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """[n, c, r, r]: the modulated convolution's output, and the same after noise, bias and activation."""
+    """[n, c, r, r]: a modulated convolution's output, and the same after noise, bias and activation."""
 
     raw: Tensor
     activated: Tensor
@@ -37,7 +37,8 @@ class Trace:
     """What passed through the network.
 
     Attributes:
-        inputs: for every style vector, in the order of ``Synthesis.styles``, the feature map that it scales.
+        inputs: for every style vector, in the order of ``Synthesis.styles``, the feature map that it scales. The first
+            is the constant, in both fields.
         rgb: the picture so far, after every toRGB.
     """
 
@@ -46,25 +47,13 @@ class Trace:
 
 
 class Synthesis(nn.Module):
-    """Convolution 0 works at resolution 4; then every resolution has an upsampling and a plain one."""
+    """One block for each resolution 4, 8, ..., size."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
-        self._config = config
-        channels, style_dim, clamp = config.channel_table, config.style_dim, config.clamp
-        self.const = nn.Parameter(torch.randn(channels[SMALLEST], SMALLEST, SMALLEST))
-        self.convs = nn.ModuleList()
-        self.to_rgbs = nn.ModuleList()
-        self.skips = nn.ModuleList()
-        for r in config.resolutions:
-            if r > SMALLEST:
-                below = channels[r // 2]
-                self.convs.append(StyledConv(below, channels[r], style_dim=style_dim, size=r, up=True, clamp=clamp))
-                if config.residual:
-                    self.skips.append(EqualisedConv(below, channels[r], 1, bias=False))
-            self.convs.append(StyledConv(channels[r], channels[r], style_dim=style_dim, size=r, up=False, clamp=clamp))
-            if r == config.size or not config.residual:
-                self.to_rgbs.append(ToRGB(channels[r], style_dim=style_dim, clamp=clamp))
+        self._num_layers, self._style_dim = config.num_layers, config.style_dim
+        self.const = nn.Parameter(torch.randn(config.channel_table[SMALLEST], SMALLEST, SMALLEST))
+        self.blocks = nn.ModuleList(Block(config, resolution) for resolution in config.resolutions)
 
     def forward(self, w_plus_NLD: Tensor, noise: Noise = "const") -> Tensor:
         """[n, L, D] -> [n, 3, size, size], nominally in [-1, 1], not clipped."""
@@ -73,65 +62,104 @@ class Synthesis(nn.Module):
     def styles(self, w_plus_NLD: Tensor) -> list[Tensor]:
         """The style coefficients, [n, input channels of the layer] each.
 
-        Order: convolution and toRGB at resolution 4, then for each resolution its two convolutions and its toRGB.
+        Order: convolution and toRGB at resolution 4, then for each resolution its two convolutions and its toRGB (with
+        residual blocks there is only the last toRGB).
+
+        Raises:
+            WrongUsage: not [n, L, D].
         """
-        wanted = (self._config.num_layers, self._config.style_dim)
-        if w_plus_NLD.shape[1:] != wanted:
-            raise WrongUsage(f"w+ must be [n, {wanted[0]}, {wanted[1]}], got {list(w_plus_NLD.shape)}")
-        return [layer.style(w_plus_NLD[:, row]) for layer, row in self._layers()]
+        if w_plus_NLD.shape[1:] != (self._num_layers, self._style_dim):
+            raise WrongUsage(f"w+ must be [n, {self._num_layers}, {self._style_dim}], got {list(w_plus_NLD.shape)}")
+        styles: list[Tensor] = []
+        row = 0
+        with torch.autocast(w_plus_NLD.device.type, enabled=False):
+            for block in self._blocks():
+                for conv in block.convs():
+                    styles.append(conv.style(w_plus_NLD[:, row]))
+                    row += 1
+                if block.to_rgb is not None:
+                    styles.append(block.to_rgb.style(w_plus_NLD[:, row]))
+        return styles
 
     def render(self, styles: Sequence[Tensor], noise: Noise = "const") -> Tensor:
-        """Style coefficients as ``styles`` gives them -> [n, 3, size, size]."""
+        """Style coefficients, as ``styles`` gives them -> [n, 3, size, size]."""
         return self._run(styles, noise, None)
 
     def render_with_trace(self, styles: Sequence[Tensor], noise: Noise = "const") -> tuple[Tensor, Trace]:
-        """The same, with everything that passed on the way."""
+        """The same, with what passed on the way."""
         trace = Trace()
         return self._run(styles, noise, trace), trace
 
-    def _layers(self) -> list[tuple[StyledConv | ToRGB, int]]:
-        """Every styled layer in order, with its row of w+."""
-        layers: list[tuple[StyledConv | ToRGB, int]] = []
-        to_rgbs = list(self.to_rgbs)
-        for row, conv in enumerate(self.convs):
-            layers.append((conv, row))
-            ends_block = row % 2 == 0
-            if ends_block and (not self._config.residual or row == len(self.convs) - 1):
-                layers.append((to_rgbs.pop(0), row + 1))
-        return layers
+    @property
+    def noise_sizes(self) -> tuple[int, ...]:
+        """Width and height of every convolution's noise map."""
+        return tuple(conv.size for block in self._blocks() for conv in block.convs())
 
     def _run(self, styles: Sequence[Tensor], noise: Noise, trace: Trace | None) -> Tensor:
-        noises = self._noises(noise, len(styles[0]))
-        x = self.const.expand(len(styles[0]), -1, -1, -1)
-        raw, rgb, identity = x, None, None
-        conv_index = 0
-        for (layer, _), style in zip(self._layers(), styles, strict=True):
-            if trace is not None:
-                trace.inputs.append(FeatureMap(raw, x))
-            if isinstance(layer, ToRGB):
-                rgb = layer(x, style) if rgb is None else upsample(rgb) + layer(x, style)
+        rest_of_styles, noise_maps = iter(styles), iter(self._noise_maps(noise, len(styles[0])))
+        # A copy even of one image: the layers overwrite it.
+        raw = x = self.const.expand(len(styles[0]), -1, -1, -1).clone(memory_format=torch.channels_last)
+        rgb: Tensor | None = None
+        for block in self._blocks():
+            shortcut = block.shortcut(x)
+            for conv in block.convs():
+                if trace is not None:
+                    trace.inputs.append(FeatureMap(raw, x.clone()))
+                y, demodulation = conv.convolve(x, next(rest_of_styles))
+                if trace is not None:
+                    raw = y * demodulation[:, :, None, None]
+                x = conv.activate(y, demodulation, next(noise_maps))
+            if shortcut is not None:
+                x = (x + shortcut) * math.sqrt(0.5)
+            if block.to_rgb is not None:
+                if trace is not None:
+                    trace.inputs.append(FeatureMap(raw, x.clone()))
+                added = block.to_rgb(x, next(rest_of_styles))
+                rgb = added if rgb is None else added + upsample(rgb)
                 if trace is not None:
                     trace.rgb.append(rgb)
-                continue
-            starts_block = conv_index % 2 == 1
-            if self._config.residual and starts_block:
-                identity = upsample(self.skips[conv_index // 2](x)) * math.sqrt(0.5)
-            raw = layer.convolve(x, style)
-            if identity is not None and not starts_block:
-                x = layer.activate(raw, noises[conv_index], gain=math.sqrt(0.5)) + identity
-            else:
-                x = layer.activate(raw, noises[conv_index])
-            conv_index += 1
         assert rgb is not None
         return rgb
 
-    def _noises(self, noise: Noise, n: int) -> Sequence[Tensor | None]:
+    def _noise_maps(self, noise: Noise, n: int) -> Sequence[Tensor | None]:
+        convs = [conv for block in self._blocks() for conv in block.convs()]
         if noise == "none":
-            return [None] * len(self.convs)
+            return [None] * len(convs)
         if noise == "const":
-            return [conv.noise for conv in self.convs]
+            return [conv.noise for conv in convs]
         if noise == "random":
-            return [torch.randn(n, 1, conv.size, conv.size, device=conv.noise.device) for conv in self.convs]
-        if isinstance(noise, str) or len(noise) != len(self.convs):
-            raise WrongUsage(f"noise must be const, none, random or {len(self.convs)} maps")
+            return [torch.randn(n, 1, conv.size, conv.size, device=conv.noise.device) for conv in convs]
+        if [tuple(noise_map.shape[-2:]) for noise_map in noise] != [(conv.size, conv.size) for conv in convs]:
+            raise WrongUsage(f"there must be one noise map for each convolution, of the sizes {self.noise_sizes}")
         return noise
+
+    def _blocks(self) -> list[Block]:
+        return [cast(Block, block) for block in self.blocks]
+
+
+class Block(nn.Module):
+    """The layers of one resolution."""
+
+    def __init__(self, config: GeneratorConfig, resolution: int) -> None:
+        super().__init__()
+        channels, style_dim, clamp = config.channel_table, config.style_dim, config.clamp
+        outputs = channels[resolution]
+        self.up: StyledConv | None = None
+        self.skip: EqualisedConv | None = None
+        self.to_rgb: ToRGB | None = None
+        if resolution > SMALLEST:
+            up = ModulatedUpConv(channels[resolution // 2], outputs)
+            self.up = StyledConv(up, style_dim=style_dim, size=resolution, clamp=clamp)
+            if config.residual:
+                self.skip = EqualisedConv(channels[resolution // 2], outputs, 1, bias=False)
+        self.conv = StyledConv(ModulatedConv(outputs, outputs), style_dim=style_dim, size=resolution, clamp=clamp)
+        if resolution == config.size or not config.residual:
+            self.to_rgb = ToRGB(outputs, style_dim=style_dim, clamp=clamp)
+
+    def convs(self) -> tuple[StyledConv, ...]:
+        """In the order of use."""
+        return (self.conv,) if self.up is None else (self.up, self.conv)
+
+    def shortcut(self, x_NCHW: Tensor) -> Tensor | None:
+        """What a residual block adds to its output."""
+        return None if self.skip is None else upsample(self.skip(x_NCHW))
