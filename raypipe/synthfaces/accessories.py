@@ -43,18 +43,18 @@ def draw_glasses(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     tint = gate(f["lens_tint"])
     fade = 1.0 - 0.12 * smooth(down, -0.1, 0.2)
     c.paint(glass * tint * (0.72 + 0.24 * f["lens_tint"]) * fade, (0.015, 0.014, 0.018), gloss=0.4)
-    np.copyto(c.part, np.uint8(GLASSES), where=glass * tint > 0.5)
+    c.mark(glass * tint > 0.5, GLASSES)
     glare = bump(out - centre + 0.4 * lens_w + 0.5 * down, down + 0.35 * lens_h, 0.075, 0.8 * lens_h)
     c.paint(glass * (0.03 + 0.12 * glare) * (1.0 - 0.5 * tint), (0.8, 0.85, 0.9))
     wire = hue_colour(f["hat_hue"], 0.45, 0.75 - 0.6 * f["glasses_weight"])
     material = mix(wire, (0.015, 0.013, 0.013), 0.9 * smooth(f["glasses_weight"], 0.3, 0.7))
-    c.paint(worn * cover(frame, c.pixel), material, part=GLASSES, gloss=1.0)
+    c.paint(worn * cover(frame, c.pixel), material, part=GLASSES, gloss=0.5)
 
 
 def draw_hat(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     """A knitted cap over the hair."""
     worn = gate(f["hat"])
-    c = canvas.skull_window(-1.35, -0.2)
+    c = canvas.skull_window(-1.35, 0.0)
     rise = at_most(c.hy - SKULL_V + 0.05, 0.0)
     width, height = a.face_w + 0.10 + 0.08 * f["hair_volume"], 0.96 + 0.10 * f["hair_volume"]
     brim = c.hy + 0.42 - 0.16 * c.hx * c.hx

@@ -62,6 +62,10 @@ class Canvas:
         """The rows that hold ``top`` to ``bottom`` of the skull (hy)."""
         return self._cut(self.hx, self.hy, -9.0, top, 9.0, bottom)
 
+    def body_window(self, top: float) -> Canvas:
+        """The rows below ``top`` of the body (y)."""
+        return self._cut(self.x, self.y, -9.0, top, 9.0, 9.0)
+
     def _cut(self, across: Plane, down: Plane, left: float, top: float, right: float, bottom: float) -> Canvas:
         inside = (across > left) & (across < right) & (down > top) & (down < bottom)
         rows, columns = _extent(np.any(inside, axis=(0, 2))), _extent(np.any(inside, axis=(0, 1)))
@@ -79,7 +83,11 @@ class Canvas:
         if gloss is not None:
             blend(self.gloss, cover, gloss)
         if part is not None:
-            np.copyto(self.part, np.uint8(part), where=cover > 0.5)
+            self.mark(cover > 0.5, part)
+
+    def mark(self, inside: npt.NDArray[np.bool_], part: int) -> None:
+        """Say what these pixels are."""
+        np.copyto(self.part, np.uint8(part), where=inside)
 
     def surface(self, cover: Plane, normal_x: Plane | float, normal_y: Plane | float) -> None:
         """Begin a new lit surface: its own normals, nothing blocking its light."""

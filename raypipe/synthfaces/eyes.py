@@ -101,7 +101,7 @@ def draw_brows(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     out = (np.abs(c.u) - a.eye_x - 0.01) / (a.eye_w + 0.055)
     arch = 0.02 + 0.07 * f["brow_arch"]
     peak = out - 0.25
-    line = a.brow_v - arch * (1.0 - peak * peak) + 0.015 * f["brow_raise"] * out - 0.02 * (f["brow_arch"] - 0.5)
+    line = a.brow_v - arch * (1.0 - 0.7 * peak * peak) + 0.015 * f["brow_raise"] * out - 0.02 * (f["brow_arch"] - 0.5)
     taper = smooth(out, 1.05, 0.0) * smooth(out, -1.12, -0.8)
     thick = (0.009 + 0.025 * f["brow_thickness"] + 0.010 * f["masculinity"]) * (0.35 + 0.65 * taper)
     down = c.v - line
@@ -110,4 +110,5 @@ def draw_brows(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     ends = smooth(out, -1.12, -0.9) * smooth(out, 1.12, 0.85)
     brow = cover(np.abs(down) - thick, soft) * ends * hairs
     colour = mix(brow_colour(f), (0.02, 0.015, 0.012), 0.25 * f["brow_thickness"])
-    c.paint(brow * (0.70 + 0.25 * f["brow_thickness"]), colour, part=BROWS, gloss=0.05)
+    c.paint(brow * (0.70 + 0.25 * f["brow_thickness"]), colour, gloss=0.05)
+    c.mark(brow > 0.35, BROWS)

@@ -29,8 +29,7 @@ def draw_nose(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     length = a.nose_v - EYE_V
     along = between((v - EYE_V) / length, 0.0, 1.15)
     half = 0.035 + (a.nose_w - 0.035) * along * along
-    region = cover(both(out - half - 0.012, v - a.nose_v - 0.075), c.pixel) * (v > EYE_V)
-    np.copyto(c.part, np.uint8(NOSE), where=region > 0.5)
+    c.mark(both(out - half - 0.012, v - a.nose_v - 0.075, EYE_V - v) < 0.0, NOSE)
     middle = EYE_V + 0.45 * length
     c.emboss(u, v - middle, 0.12 + 0.03 * f["nose_width"], 0.80 * length, 0.032 * ridge)
     tip_w = 0.62 * a.nose_w + 0.03

@@ -22,6 +22,8 @@ from raypipe.synthfaces.drawing import (
 )
 from raypipe.synthfaces.geometry import Anatomy, Looks, rolled_light
 
+_NECK_TOP = 0.35  # behind the face however it is turned
+
 
 def draw_background(canvas: Canvas, f: Looks) -> None:
     """Two colours that run into each other, with soft spots of light."""
@@ -39,16 +41,16 @@ def draw_background(canvas: Canvas, f: Looks) -> None:
 
 def draw_body(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     """Neck in the shadow of the chin, shoulders in clothes with a round neckline."""
-    body = canvas.skull_window(0.3, 9.0)
+    body = canvas.body_window(_NECK_TOP)
     man = f["masculinity"]
     neck_w = 0.33 + 0.09 * man + 0.05 * f["chubbiness"]
     x, y = body.x, body.y
     wide = at_least(y - 0.75, 0.0)
-    neck = cover(np.abs(x) - neck_w - wide * wide * 0.9, body.pixel)
+    neck = cover(both(np.abs(x) - neck_w - wide * wide * 0.9, _NECK_TOP + body.pixel - y), body.pixel)
     body.paint(neck, skin_colour(f["skin_tone"], f["skin_warmth"]), part=SKIN, gloss=0.15)
     body.surface(neck, 0.85 * x / (neck_w + 0.25), 0.1)
     under_chin = 1.0 - smooth(ellipse(x - 0.3 * (body.x - body.u), y - 0.25, a.face_w, a.chin_v - 0.12), 0.0, 0.32)
-    body.shadow(0.55 * under_chin)
+    body.shadow(0.55 * neck * under_chin)
     shoulder = y - (1.02 - 0.05 * man) - 0.28 * at_least(np.abs(x) - neck_w - 0.1, 0.0)
     neckline = ellipse(x, y - 0.9, neck_w + 0.10, 0.30)
     clothed = cover(both(-shoulder, -neckline), body.pixel)

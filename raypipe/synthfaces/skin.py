@@ -73,7 +73,7 @@ def draw_face(canvas: Canvas, f: Looks, a: Anatomy) -> Plane:
 
 def _model(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     """Cheeks, eye sockets, brow ridge, temples, chin."""
-    c = canvas.window(-1.1, -0.7, 1.1, 1.1)
+    c = canvas.window(-1.1, -0.85, 1.1, 1.15)
     smile = at_least(f["smile"], 0.0)
     cheek = 0.035 + 0.03 * f["cheekbones"] + 0.03 * smile + 0.01 * f["chubbiness"]
     c.emboss_pair(c.u, 0.62 * a.face_w, c.v - _CHEEK_V + 0.05 * smile, 0.34, 0.30, cheek)
