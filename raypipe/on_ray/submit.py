@@ -8,29 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-import requests
-from ray.exceptions import AuthenticationError, RayError
-from ray.job_submission import JobDetails, JobErrorType, JobStatus, JobSubmissionClient
+from ray.exceptions import AuthenticationError
+from ray.job_submission import JobDetails, JobErrorType, JobStatus
 
 import raypipe
 from raypipe.errors import RaypipeError, WrongUsage
+from raypipe.on_ray.job_client import TROUBLE, JobClient, connect
 
 QUIET_S = 60.0  # a log silent for so long is asked for anew: a connection cut on the way looks just the same
 RETRY_S = 1.0
 STOP_GRACE_S = 30  # between SIGTERM and SIGKILL; Ray's own 3 s are too short to write what is finished
 
-# Ray reports a failed request as RuntimeError, a broken log stream as one of the others.
-TROUBLE = (OSError, RuntimeError, aiohttp.ClientError, requests.RequestException)
 LOST = (
     JobErrorType.JOB_SUPERVISOR_ACTOR_DIED,
     JobErrorType.JOB_SUPERVISOR_ACTOR_START_FAILURE,
@@ -50,7 +45,7 @@ class Submission:
         working_dir: uploaded and made the job's current directory; None for an empty one.
         entrypoint_memory: bytes to reserve for the driver, which may then run on any machine; 0 leaves it on the head.
         max_resubmits: how often lost work is started again.
-        reconnect_s: how long an unreachable cluster is asked for again.
+        reconnect_s: how long a cluster that does not answer, or takes no jobs, is asked again.
     """
 
     address: str
@@ -75,7 +70,7 @@ class ClusterJob:
         self._submission = submission
         self._say = say
         self._show = show
-        self._client = _connect(submission.address)
+        self._client = connect(submission.address)
         self._attempt = 1
 
     @property
@@ -96,7 +91,10 @@ class ClusterJob:
             WrongUsage: another command is running under this name.
             RaypipeError: the cluster does not take the job.
         """
-        self._start(self._submission.entrypoint)
+        try:
+            self._start(self._submission.entrypoint)
+        except TROUBLE as error:
+            raise RaypipeError(f"the cluster did not take job {self.submission_id}: {error}") from error
 
     def follow(self) -> int:
         """Show the log until the job ends by itself, resubmitting lost attempts.
@@ -114,8 +112,7 @@ class ClusterJob:
                 return self._report(details)
             self._say(f"job {self.submission_id} was lost: {loss}")
             if left:
-                self._attempt += 1
-                self._start(self._submission.resume_entrypoint)
+                self._resubmit()
         self._say(f"giving up after {self._submission.max_resubmits} resubmissions")
         return 1
 
@@ -134,18 +131,27 @@ class ClusterJob:
         if details := self._watch():
             self._report(details)
 
-    def _start(self, entrypoint: str) -> None:
-        try:
-            if self._attach():
-                return
+    def _resubmit(self) -> None:
+        # A head that has just come back answers questions some seconds before it takes jobs.
+        lost = time.monotonic()
+        self._attempt += 1
+        while True:
             try:
-                self._submit(entrypoint)
-            except TROUBLE:
-                # Someone else may have been faster, or the answer was lost on its way back.
-                if not self._attach():
-                    raise
-        except TROUBLE as error:
-            raise RaypipeError(f"the cluster did not take job {self.submission_id}: {error}") from error
+                self._start(self._submission.resume_entrypoint)
+                return
+            except TROUBLE as error:
+                self._give_up_if_late(lost, error)
+            time.sleep(RETRY_S)
+
+    def _start(self, entrypoint: str) -> None:
+        if self._attach():
+            return
+        try:
+            self._submit(entrypoint)
+        except TROUBLE:
+            # Someone else may have been faster, or the answer was lost on its way back.
+            if not self._attach():
+                raise
 
     def _attach(self) -> bool:
         """Go to the attempt that has not ended; False if there is none, and the next one is free."""
@@ -187,13 +193,16 @@ class ClusterJob:
                     self._show_rest(log)
                     return details
             except TROUBLE as error:
-                silent_s = time.monotonic() - reached
-                if silent_s > self._submission.reconnect_s:
-                    raise RaypipeError(
-                        f"{self.address} has not answered for {silent_s:.0f} s; "
-                        f"job {self.submission_id} may still be running"
-                    ) from error
+                self._give_up_if_late(reached, error)
             time.sleep(RETRY_S)
+
+    def _give_up_if_late(self, since: float, error: Exception) -> None:
+        waited_s = time.monotonic() - since
+        if waited_s > self._submission.reconnect_s:
+            raise RaypipeError(
+                f"{self.address} has been of no use for {waited_s:.0f} s ({error}); "
+                f"job {self.submission_id} may still be running"
+            ) from error
 
     def _show_rest(self, log: _Log) -> None:
         # The stream also ends without an error when only the way to it broke.
@@ -209,6 +218,8 @@ class ClusterJob:
             if "status code 404" in str(error):
                 return None
             raise
+        except AuthenticationError as error:
+            raise RaypipeError(f"{self.address} has a new token since the job was submitted: {error}") from error
 
     def _report(self, details: JobDetails) -> int:
         if details.status == JobStatus.SUCCEEDED:
@@ -239,7 +250,7 @@ class _Log:
             self._shown = position + len(text)
 
 
-async def _tail(client: JobSubmissionClient, submission_id: str, log: _Log) -> None:
+async def _tail(client: JobClient, submission_id: str, log: _Log) -> None:
     """Add to ``log`` until the server ends the stream.
 
     Raises:
@@ -277,29 +288,3 @@ def _runtime_env(working_dir: Path | None) -> dict[str, Any]:
     if working_dir is not None:
         runtime_env["working_dir"] = str(working_dir)
     return runtime_env
-
-
-def _connect(address: str) -> JobSubmissionClient:
-    logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)  # it tells of every closed socket
-    try:
-        with _address_in_environment(address):
-            return JobSubmissionClient(address)
-    except AuthenticationError as error:
-        raise RaypipeError(f"{address} refuses the token: {error}") from error
-    except (ValueError, RayError, *TROUBLE) as error:
-        raise RaypipeError(f"no Ray cluster answers at {address!r}: {error}") from error
-
-
-@contextlib.contextmanager
-def _address_in_environment(address: str) -> Iterator[None]:
-    # Ray lets these variables override the argument; for us the argument is what was asked for.
-    name = "RAY_API_SERVER_ADDRESS"
-    before = os.environ.get(name)
-    os.environ[name] = address
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
