@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from raypipe.cli import encode, submit, synth
+from raypipe.cli import encode, generate, submit, synth, weights
 from raypipe.errors import RaypipeError, WrongUsage
 
 app = typer.Typer(
@@ -26,6 +26,8 @@ def _root() -> None:
 app.command(context_settings={"allow_interspersed_args": False})(submit.submit)
 app.command("encode")(encode.encode_command)
 app.command("synth")(synth.synth_command)
+app.command("generate")(generate.generate_command)
+app.add_typer(weights.app, name="weights")
 
 
 def main() -> None:

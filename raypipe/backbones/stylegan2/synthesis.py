@@ -97,8 +97,8 @@ class Synthesis(nn.Module):
 
     def _run(self, styles: Sequence[Tensor], noise: Noise, trace: Trace | None) -> Tensor:
         rest_of_styles, noise_maps = iter(styles), iter(self._noise_maps(noise, len(styles[0])))
-        # A copy even of one image: the layers overwrite it.
-        raw = x = self.const.expand(len(styles[0]), -1, -1, -1).clone(memory_format=torch.channels_last)
+        raw = self.const.expand(len(styles[0]), -1, -1, -1)
+        x = raw.clone(memory_format=torch.channels_last)  # the layers overwrite it
         rgb: Tensor | None = None
         for block in self._blocks():
             shortcut = block.shortcut(x)

@@ -1,0 +1,92 @@
+"""Foreign weights -> a bundle of ours. Nothing in the file is executed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raypipe import storage
+from raypipe.backbones.identity.foreign import identity_part_of_state, is_identity_state
+from raypipe.backbones.psp.foreign import encoder_checkpoint_parts, is_encoder_checkpoint
+from raypipe.backbones.stylegan2.foreign import model_of_checkpoint, model_of_pickle
+from raypipe.backbones.stylegan2.foreign_reading import is_torch_file, read_pickle, read_torch
+from raypipe.errors import BadWeights, WrongUsage
+from raypipe.weights import Bundle, Part, save_bundle
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a file held: whose format it is, its parts, and what it lacked and was made up."""
+
+    format: str
+    parts: Mapping[str, Part]
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The bundle that was written and what it was made from."""
+
+    bundle: Bundle
+    found: Found
+    sha256: str
+
+
+def import_weights(file: str, out: str) -> Imported:
+    """Read foreign weights from a path or URI and write them as a bundle, with their provenance.
+
+    Raises:
+        WrongUsage: there is no such file.
+        BadWeights: damaged, of an unknown format, incomplete, or naming code to run.
+    """
+    try:
+        content = storage.read_bytes(file)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise WrongUsage(f"no weights file at {file!r}") from error
+    try:
+        found = read_weights(content)
+    except BadWeights as error:
+        raise BadWeights(f"{file}: {error}") from error
+    name = os.path.basename(file)
+    digest = storage.sha256(content)
+    provenance = {"imported_from": name, "sha256": digest, "format": found.format, "remarks": list(found.remarks)}
+    bundle = save_bundle(out, os.path.splitext(name)[0], found.parts, provenance)
+    return Imported(bundle, found, digest)
+
+
+def read_weights(content: bytes) -> Found:
+    """The parts that a file's content holds.
+
+    Raises:
+        BadWeights: as ``import_weights``.
+    """
+    found = _of_torch(read_torch(content)) if is_torch_file(content) else _of_pickle(read_pickle(content))
+    if found is None:
+        raise BadWeights("its content is of no known format; known: " + ", ".join(FORMATS))
+    return found
+
+
+FORMATS = (
+    "StyleGAN2 checkpoints of rosinality",
+    "StyleGAN2 pickles of NVlabs (PyTorch, TensorFlow)",
+    "pSp and e4e checkpoints",
+    "model_ir_se50.pth",
+)
+
+
+def _of_torch(tree: Any) -> Found | None:
+    """A new kind of checkpoint gets its line here."""
+    if is_encoder_checkpoint(tree):
+        parts, remarks = encoder_checkpoint_parts(tree)
+        return Found("pSp or e4e checkpoint", parts, tuple(remarks))
+    if isinstance(tree, Mapping) and is_identity_state(tree):
+        return Found("IR-SE-50 identity network", {"identity": identity_part_of_state(tree)})
+    model = model_of_checkpoint(tree)
+    return None if model is None else Found(model.format, model.parts, model.remarks)
+
+
+def _of_pickle(tree: Any) -> Found | None:
+    model = model_of_pickle(tree)
+    return None if model is None else Found(model.format, model.parts, model.remarks)
