@@ -12,14 +12,15 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import ray
 import ray.data
 import torch
+from ray.data.block import BlockMetadata
+from ray.data.datasource import Datasource, ReadTask
 from ray.util.metrics import Counter
 
 from raypipe.errors import ModelMismatch, RaypipeError
@@ -102,12 +103,12 @@ class RunOnRay:
 
     def _dataset(self, job: Job) -> ray.data.Dataset:
         layout, work = self.layout, job.work
-        chunks = np.asarray(job.chunks)
         whole_blocks: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
         return (
-            ray.data.range(len(chunks), override_num_blocks=len(chunks))
-            .map_batches(
-                _read_chunk, fn_kwargs={"chunks": chunks, "work": work}, num_cpus=layout.decode_cpus, **whole_blocks
+            ray.data.read_datasource(
+                _Chunks(job),
+                override_num_blocks=len(job.chunks),
+                num_cpus=layout.decode_cpus,
             )
             .map_batches(
                 _EncodeActor,
@@ -141,8 +142,39 @@ class _EncodeActor:
         return self._encode(table)
 
 
-def _read_chunk(batch: pa.Table, *, chunks: np.ndarray[Any, Any], work: Work) -> pa.Table:
-    return _reader(_AsKey(work))(int(chunks[batch.column("id")[0].as_py()]))
+class _Chunks(Datasource):  # type: ignore[misc]
+    """A read task a chunk, which fetches and decodes it. Read tasks take the CPUs that the job gives them; those of
+    ``ray.data.range`` always want a whole one, which a small cluster full of model workers never has."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self._job = job
+
+    def get_name(self) -> str:
+        return "Faces"
+
+    def estimate_inmemory_data_size(self) -> int:
+        return self._job.rows * 3 * self._job.work.image_size**2
+
+    def get_read_tasks(self, parallelism: int, *_: Any, **__: Any) -> list[ReadTask]:
+        work = ray.put(self._job.work)
+        listing, row_bytes = self._job.work.listing, 3 * self._job.work.image_size**2
+        return [
+            ReadTask(
+                partial(_read_chunk, chunk, work),
+                BlockMetadata(
+                    num_rows=listing.rows_in(chunk),
+                    size_bytes=listing.rows_in(chunk) * row_bytes,
+                    input_files=None,
+                    exec_stats=None,
+                ),
+            )
+            for chunk in self._job.chunks
+        ]
+
+
+def _read_chunk(chunk: int, work: ray.ObjectRef) -> Iterator[pa.Table]:
+    yield _reader(_AsKey(ray.get(work)))(chunk)
 
 
 def _commit_chunk(table: pa.Table, *, work: Work) -> pa.Table:
@@ -181,6 +213,8 @@ def _configure(settings: RaySettings) -> None:
     context.execution_no_progress_timeout_s = settings.no_progress_timeout_s
     context.max_errored_blocks = 0  # rows carry their own errors: a lost block is a defect
     context.enable_progress_bars = False
+    context.issue_detectors_config.detectors = []
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context.print_on_execution_start = False
     context.execution_options.preserve_order = False
 

@@ -21,6 +21,7 @@ from raypipe.pipeline.encode.face_decoder import DecodedFace, Landmarks
 WINDOW_ITEMS = 32
 WINDOW_BYTES = 32 << 20
 START_ATTEMPTS = 5
+LAST_BREATH_S = 5.0
 
 
 class DecodePool:
@@ -103,13 +104,13 @@ class DecodePool:
                 self._child.wait_until_ready()
                 return self._child
             except Closed:
-                how = self._child.end()
+                how = self._child.how_it_ended()
                 self._child = None
         raise RaypipeError(f"the decode process does not start: {how} in {START_ATTEMPTS} attempts")
 
     def _after_death(self, child: _Child, flight: _Flight) -> DecodedFace | None:
         """The sentence on an image that was alone with the child, if it has earned one."""
-        how = child.end()
+        how = child.how_it_ended()
         self._child = None
         suspect = flight.sent[0]
         if len(flight.sent) == 1:
@@ -202,11 +203,18 @@ class _Child:
     def is_dead(self) -> bool:
         return self._process.poll() is not None
 
-    def end(self) -> str:
-        """Kill it if it lives, wait until it is gone; in words, how it ended."""
+    def how_it_ended(self) -> str:
+        """Of a child that has closed its pipes: the signal or the exit code, in words."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(LAST_BREATH_S)  # killing it at once would hide why it went
+        self.end()
+        code = self._process.returncode
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+    def end(self) -> None:
+        """Kill it if it lives and wait until it is gone."""
         self._process.kill()
-        code = self._process.wait()
+        self._process.wait()
         self._answers.close()
         with contextlib.suppress(BrokenPipeError):  # what it no longer read
             self._requests.close()
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -86,7 +86,7 @@ class FaceModel:
 
     @torch.inference_mode()
     def _encode(self, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float16]]:
-        raw = torch.from_numpy(pixels).to(self._device)
+        raw = torch.from_numpy(np.require(pixels, requirements="W")).to(self._device)
         images = faces.to_signed(raw)
         if self._device.type == "cuda":
             images = images.contiguous(memory_format=torch.channels_last)

@@ -137,7 +137,7 @@ def _classify(error: BaseException) -> tuple[str, bool]:
     """The status of a failed read, and whether the same read may succeed later."""
     if isinstance(error, FileNotFoundError):
         return "fetch_404", False
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or getattr(error, "status", None) in (401, 403):
         return "fetch_denied", False
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)) or "timeout" in type(error).__name__.lower():
         return "fetch_timeout", True

@@ -110,7 +110,7 @@ class EncodeFaces:
     def __call__(self, table: pa.Table) -> pa.Table:
         started = time.perf_counter()
         pixels = _pixels_of(table, self._work.image_size)
-        is_ok = pc.equal(table.column("status"), faces.OK).to_numpy(zero_copy_only=False)
+        is_ok = _is_ok(table)
         codes = self._model(pixels if is_ok.all() else pixels[is_ok])
         table = _with_codes(table.drop_columns(["pixels"]), codes, self._work.shapes)
         return table.append_column("model_s", pa.array([time.perf_counter() - started] * table.num_rows))
@@ -214,12 +214,17 @@ def _pixels_of(table: pa.Table, image_size: int) -> npt.NDArray[np.uint8]:
     return flat.reshape(-1, image_size, image_size, 3)
 
 
+def _is_ok(table: pa.Table) -> npt.NDArray[np.bool_]:
+    is_ok: npt.NDArray[np.bool_] = pc.equal(table.column("status"), faces.OK).fill_null(False).to_numpy()
+    return is_ok
+
+
 def _with_codes(
     table: pa.Table, codes: Mapping[str, npt.NDArray[np.float16]], shapes: Mapping[str, tuple[int, ...]]
 ) -> pa.Table:
     """Put the codes of the rows that are ok into their places; a code that is not finite makes its row not ok."""
     status, error = table.column("status").to_pylist(), table.column("error").to_pylist()
-    sent = [row for row, value in enumerate(status) if value == faces.OK]
+    sent = np.flatnonzero(_is_ok(table))
     for name, values in codes.items():
         flat = np.isfinite(values.reshape(len(values), -1))
         for place in np.flatnonzero(~flat.all(axis=1)):
@@ -229,7 +234,7 @@ def _with_codes(
     table = _replace(_replace(table, "status", status), "error", error)
     for name, shape in shapes.items():
         full = np.zeros((len(status), *shape), np.float16)
-        if sent:
+        if len(sent):
             full[sent] = codes[name]
         full[~is_ok] = 0
         table = table.append_column(faces.code_field(name, shape), faces.code_array(full, is_ok))

@@ -1,0 +1,155 @@
+"""The encode job on real Ray clusters, with real processes killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from raypipe.errors import ImpossibleCluster
+from raypipe.on_ray.encode import RunOnRay, layout_for
+from raypipe.on_ray.settings import RaySettings
+from raypipe.pipeline.encode.config import EncodeConfig
+from raypipe.pipeline.encode.summary import Summary
+from tests.pictures import fill_folder
+from tests.pipeline.encode.test_job import encode_locally, encode_with, part_bytes
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+
+IMAGES, COMMIT_ROWS = 240, 8
+
+
+@pytest.fixture(scope="module")
+def faces_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = fill_folder(tmp_path_factory.mktemp("faces") / "in", IMAGES)
+    (folder / "broken.jpg").write_bytes(b"no image")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(faces_folder: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The part files of a run in one process that nothing disturbed."""
+    out = tmp_path_factory.mktemp("local") / "out"
+    encode_locally(config_for(faces_folder, out, model))
+    return part_bytes(out)
+
+
+@pytest.fixture
+def two_nodes() -> Iterator[Cluster]:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 200 * 2**20})
+    cluster.add_node(num_cpus=2, object_store_memory=200 * 2**20)
+    ray.init(address=cluster.address, log_to_driver=False)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def test_two_nodes_give_what_one_process_gives_though_one_dies(
+    two_nodes: Cluster, faces_folder: Path, model: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
+    config = config_for(faces_folder, tmp_path / "out", model)
+    with when_parts_exist(tmp_path / "out", 5, lambda: two_nodes.remove_node(worker_node(two_nodes), False)):
+        summary = encode_on_ray(config)
+    assert len([node for node in ray.nodes() if node["Alive"]]) == 1
+    assert summary.statuses == {"ok": IMAGES, "decode_not_an_image": 1}
+    assert part_bytes(tmp_path / "out") == expected
+
+
+def test_a_killed_model_worker_costs_nothing_but_time(
+    two_nodes: Cluster, faces_folder: Path, model: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
+    killed: list[int] = []
+
+    def kill_model_workers() -> None:
+        for process in psutil.process_iter(["cmdline"]):
+            if "EncodeActor" in " ".join(process.info["cmdline"] or []):
+                process.kill()
+                killed.append(process.pid)
+
+    with when_parts_exist(tmp_path / "out", 3, kill_model_workers):
+        encode_on_ray(config_for(faces_folder, tmp_path / "out", model))
+    assert killed
+    assert part_bytes(tmp_path / "out") == expected
+    with pytest.raises(ImpossibleCluster, match="no node has a GPU"):
+        layout_for(config_for(faces_folder, tmp_path / "out", model), RaySettings(), require_gpu=True)
+
+
+def test_a_killed_driver_is_succeeded_by_the_same_command(
+    faces_folder: Path, model: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "raypipe", "encode", str(faces_folder), "--out", str(out)]
+    command += ["--model", str(model), "--commit-rows", str(COMMIT_ROWS)]
+    driver = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    with when_parts_exist(out, 5, lambda: os.kill(driver.pid, signal.SIGKILL)):
+        assert driver.wait() == -signal.SIGKILL
+    wait_until(lambda: not_growing(out))
+    finished = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*.parquet")}
+    assert 5 <= len(finished) < len(expected)
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "taking over from a job that died" in again.stderr
+    assert part_bytes(out) == expected
+    assert {name: (out / name).stat().st_mtime_ns for name in finished} == finished
+
+
+def config_for(folder: Path, out: Path, model: Path) -> EncodeConfig:
+    return EncodeConfig(source=str(folder), out=str(out), model=str(model), commit_rows=COMMIT_ROWS)
+
+
+def encode_on_ray(config: EncodeConfig) -> Summary:
+    settings = RaySettings(no_progress_timeout_s=120)
+    return encode_with(config, RunOnRay(layout_for(config, settings, require_gpu=False), settings))
+
+
+class when_parts_exist:  # noqa: N801
+    """Does something, once, as soon as the output has so many part files; fails if that never came."""
+
+    def __init__(self, out: Path, parts: int, act: Callable[[], object]) -> None:
+        self._act = act
+        self._ready = lambda: len(list(out.glob("part-*.parquet"))) >= parts
+        self._acted = False
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        assert kind is not None or self._acted, "the job ended before the fault"
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.02):
+            if self._ready():
+                self._act()
+                self._acted = True
+                return
+
+
+def worker_node(cluster: Cluster) -> object:
+    return next(iter(cluster.worker_nodes))
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def not_growing(out: Path) -> bool:
+    before = len(list(out.glob("part-*.parquet")))
+    time.sleep(3.0)
+    return len(list(out.glob("part-*.parquet"))) == before

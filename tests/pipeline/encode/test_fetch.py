@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from raypipe.pipeline.encode.config import FetchConfig
+from raypipe.pipeline.encode.fetch import Fetched, Fetcher
+from raypipe.pipeline.encode.listing import ENTRY_FIELDS
+
+
+def test_a_refusal_is_a_status_and_is_not_tried_again() -> None:
+    with web_server([403]) as (address, asked):
+        assert fetch(address, retries=3).status == "fetch_denied"
+        assert len(asked) == 1
+
+
+def test_what_may_pass_is_tried_again() -> None:
+    with web_server([503, 503, 200]) as (address, asked):
+        fetched = fetch(address, retries=3)
+        assert (fetched.status, fetched.content) == ("ok", b"content")
+        assert len(asked) == 3
+
+
+def test_what_does_not_pass_is_an_error_with_its_cause() -> None:
+    with web_server([500]) as (address, asked):
+        fetched = fetch(address, retries=1)
+        assert fetched.status == "fetch_error"
+        assert "500" in fetched.error
+        assert len(asked) == 2
+
+
+def test_a_server_that_never_answers_is_a_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        fetched = fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/x.jpg", retries=0, timeout_s=0.5)
+        assert fetched.status == "fetch_timeout"
+        assert time.monotonic() - started < 30
+
+
+def fetch(address: str, *, retries: int, timeout_s: float = 10.0) -> Fetched:
+    row = {"image_id": "x", "uri": address, "file": address, "offset": 0, "bytes": -1, "problem": ""}
+    entries = pa.Table.from_pylist([row], schema=pa.schema(ENTRY_FIELDS))
+    fetcher = Fetcher(FetchConfig(retries=retries, timeout_s=timeout_s, retry_delay_s=0.01))
+    (fetched,) = fetcher.fetch(entries)
+    fetcher.close()
+    return fetched
+
+
+@contextmanager
+def web_server(statuses: list[int]) -> Iterator[tuple[str, list[int]]]:
+    """Answers with one status after the other, the last one for ever; tells what it answered."""
+    asked: list[int] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(statuses[min(len(asked), len(statuses) - 1)])
+            self.send_response(asked[-1])
+            self.send_header("Content-Length", "7")
+            self.end_headers()
+            self.wfile.write(b"content")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/x.jpg", asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

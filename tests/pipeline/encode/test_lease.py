@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from raypipe.errors import OutputInUse
+from raypipe.pipeline.encode import lease as lease_module
+from raypipe.pipeline.encode.lease import Lease
+
+HOLD = """
+import sys, time
+from raypipe.pipeline.encode.lease import Lease
+with Lease(sys.argv[1], print):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_killed_owner_is_succeeded_at_once(tmp_path: Path) -> None:
+    uri = str(tmp_path / "lease.json")
+    owner = subprocess.Popen([sys.executable, "-c", HOLD, uri], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "held\n"
+    with pytest.raises(OutputInUse, match=f"process {owner.pid}"), Lease(uri, print):
+        pass
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    said: list[str] = []
+    with Lease(uri, said.append):
+        assert said == [f"taking over from a job that died (process {owner.pid})"]
+    assert not Path(uri).exists()
+
+
+def test_an_owner_elsewhere_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "BEAT_S", 0.1)
+    monkeypatch.setattr(lease_module, "STALE_AFTER_S", 0.5)
+    uri = tmp_path / "lease.json"
+    with Lease(str(uri), print):
+        monkeypatch.setattr(lease_module, "_machine", lambda: "another machine")
+        with pytest.raises(OutputInUse), Lease(str(uri), print):
+            pass
+    stopped = {"token": "t", "machine": "a third machine", "process": 1, "started": "1", "beat": 7}
+    uri.write_text(json.dumps(stopped))
+    with Lease(str(uri), print):
+        assert json.loads(uri.read_text())["token"] != "t"
+
+
+def test_an_owner_that_was_taken_over_notices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "BEAT_S", 0.05)
+    uri = tmp_path / "lease.json"
+    with Lease(str(uri), print) as lease:
+        lease.check()
+        uri.write_text(json.dumps({"token": "t", "machine": "m", "process": 9, "started": "1", "beat": 0}))
+        deadline = time.monotonic() + 30
+        with pytest.raises(OutputInUse, match="taken over by process 9"):
+            while time.monotonic() < deadline:
+                lease.check()
+                time.sleep(0.01)
+    assert json.loads(uri.read_text())["token"] == "t"
