@@ -72,6 +72,7 @@ class ClusterJob:
         self._show = show
         self._client = connect(submission.address)
         self._attempt = 1
+        self._log = _Log(show)
 
     @property
     def address(self) -> str:
@@ -126,9 +127,12 @@ class ClusterJob:
             if self._find() is None:
                 return
             self._client.stop_job(self.submission_id)
+            while (details := self._find()) and not details.status.is_terminal():
+                time.sleep(RETRY_S)
         except TROUBLE as error:
             raise RaypipeError(f"could not stop job {self.submission_id}: {error}") from error
-        if details := self._watch():
+        if details:
+            self._show_rest()
             self._report(details)
 
     def _resubmit(self) -> None:
@@ -181,16 +185,16 @@ class ClusterJob:
 
     def _watch(self) -> JobDetails | None:
         """Show this attempt's log to its end. None if the cluster no longer knows the attempt."""
-        log = _Log(self._show)
+        self._log = _Log(self._show)
         reached = time.monotonic()
         while True:
             with contextlib.suppress(*TROUBLE):
-                asyncio.run(_tail(self._client, self.submission_id, log))
+                asyncio.run(_tail(self._client, self.submission_id, self._log))
             try:
                 details = self._find()
                 reached = time.monotonic()
                 if details is None or details.status.is_terminal():
-                    self._show_rest(log)
+                    self._show_rest()
                     return details
             except TROUBLE as error:
                 self._give_up_if_late(reached, error)
@@ -204,10 +208,10 @@ class ClusterJob:
                 f"job {self.submission_id} may still be running"
             ) from error
 
-    def _show_rest(self, log: _Log) -> None:
+    def _show_rest(self) -> None:
         # The stream also ends without an error when only the way to it broke.
         try:
-            log.add(0, self._client.get_job_logs(self.submission_id))
+            self._log.add(0, self._client.get_job_logs(self.submission_id))
         except TROUBLE:
             self._say("the end of the log went down with its machine")
 
@@ -246,8 +250,9 @@ class _Log:
         """Show what is new in ``text``, which begins ``position`` characters into the log."""
         new = text[max(0, self._shown - position) :]
         if new:
-            self._show(new)
+            # Counted first: an interrupt while it is being shown must not show it again.
             self._shown = position + len(text)
+            self._show(new)
 
 
 async def _tail(client: JobClient, submission_id: str, log: _Log) -> None:

@@ -137,8 +137,15 @@ def test_resubmission_has_an_end(submitter: Submitter) -> None:
     assert submitter.status("-2") is None
 
 
-def test_the_same_command_is_not_run_twice_at_once(submitter: Submitter) -> None:
-    submitter.command("import time\nprint('begun')\ntime.sleep(5)\nprint('ended')\n")
+def test_the_same_command_is_not_run_twice_at_once(submitter: Submitter, tmp_path: Path) -> None:
+    may_end = tmp_path / "may end"
+    submitter.command(
+        "import pathlib, time\n"
+        "print('begun')\n"
+        f"while not pathlib.Path({str(may_end)!r}).exists():\n"
+        "    time.sleep(0.1)\n"
+        "print('ended')\n"
+    )
     code, output, messages = submitter.run("--no-follow")
     assert (code, output) == (0, "")
     assert f"submitted job {submitter.name}" in messages
@@ -147,10 +154,13 @@ def test_the_same_command_is_not_run_twice_at_once(submitter: Submitter) -> None
     assert other_code == 2
     assert "already running another command" in other_messages
 
-    code, output, messages = submitter.run()
-    assert code == 0
+    process = submitter.begin()
+    _wait_for_line(process, "begun\n")
+    may_end.touch()
+    output, messages = process.communicate(timeout=60)
+    assert process.returncode == 0
     assert f"attached to job {submitter.name}" in messages
-    assert output.endswith("begun\nended\n")
+    assert output == "ended\n"
 
     # What has ended is done again when asked for again, under the next number.
     _, _, messages = submitter.run("--no-follow")
@@ -158,7 +168,12 @@ def test_the_same_command_is_not_run_twice_at_once(submitter: Submitter) -> None
 
 
 def test_an_interrupt_leaves_the_job_running_unless_told_to_stop_it(submitter: Submitter) -> None:
-    submitter.command("import time\nprint('begun')\ntime.sleep(100)\n")
+    submitter.command(
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit('ended in good order'))\n"
+        "print('begun')\n"
+        "time.sleep(100)\n"
+    )
     process = submitter.begin()
     _wait_for_line(process, "begun\n")
     process.send_signal(signal.SIGINT)
@@ -171,8 +186,9 @@ def test_an_interrupt_leaves_the_job_running_unless_told_to_stop_it(submitter: S
     process = submitter.begin("--stop-on-interrupt")
     _wait_for_line(process, "begun\n")
     process.send_signal(signal.SIGTERM)
-    _, messages = process.communicate(timeout=30)
+    rest, messages = process.communicate(timeout=30)
     assert process.returncode == 143
+    assert rest == "ended in good order\n", "the last words, and nothing a second time"
     assert "was stopped" in messages
     assert submitter.status() == "STOPPED"
 
