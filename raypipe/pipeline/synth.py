@@ -25,7 +25,7 @@ from raypipe.synthfaces import LARGEST, SMALLEST, Factors, Rendered, attributes,
 RUN = "run.json"
 FORMATS = ("jpg", "png")
 
-_PIXELS_A_BATCH = 1 << 22
+_PIXELS_A_BATCH = 1 << 20
 _FACES_A_BATCH = 1024
 _FACES_TO_PLAN = 16
 

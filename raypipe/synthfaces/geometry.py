@@ -52,7 +52,7 @@ def measure(f: Looks) -> Anatomy:
     man, smile = f["masculinity"], f["smile"]
     face_w = 0.61 + 0.11 * f["face_width"] + 0.05 * f["chubbiness"] + 0.02 * man
     chin_v = 0.84 + 0.12 * f["chin_length"] + 0.04 * man + 0.06 * f["mouth_open"]
-    opening = 0.35 + 0.8 * f["eye_open"]
+    opening = 0.36 + 0.9 * f["eye_open"]
     nose_v = 0.20 + 0.12 * f["nose_length"]
     lid = 0.050 + 0.04 * f["eye_size"] - 0.008 * man
     return Anatomy(

@@ -24,6 +24,7 @@ from raypipe.synthfaces.drawing import (
     wave,
 )
 from raypipe.synthfaces.geometry import Anatomy, Looks
+from raypipe.synthfaces.skin import skull_distance
 
 SKULL_V = -0.14
 
@@ -103,7 +104,8 @@ def _opening(c: Canvas, f: Looks, a: Anatomy, mane: Mane) -> Plane:
     sweep = (1.0 - bangs) * (0.16 + 0.3 * curtain) * f["hair_part"] * between(-c.v - 0.2, 0.0, 0.5)
     temple = f["hairline"] * 0.10 * bump(np.abs(c.u) - 0.42, c.v + 0.62, 0.25, 0.25)
     side = a.face_w * (0.955 - 0.03 * bangs)
-    return ellipse(c.u + sweep, up, side, middle - top, square=0.25 + 0.6 * bangs - 0.25 * curtain) - temple
+    opening = ellipse(c.u + sweep, up, side, middle - top, square=0.25 + 0.6 * bangs - 0.25 * curtain) - temple
+    return both(opening, skull_distance(c, a))
 
 
 def _paint(c: Canvas, f: Looks, mane: Mane, hair: Plane) -> None:
@@ -111,4 +113,4 @@ def _paint(c: Canvas, f: Looks, mane: Mane, hair: Plane) -> None:
     c.paint(hair, scaled(colour, 1.0 + 0.40 * mane.texture), part=HAIR, gloss=0.25)
     rise = at_most(c.hy - SKULL_V, 0.0)
     c.surface(hair, 0.82 * c.hx / mane.width + 0.16 * mane.texture, 0.75 * rise)
-    c.gloss[...] += hair * (0.22 + 0.5 * mane.texture) * (0.6 + 0.4 * f["hair_lightness"])
+    c.gloss[...] += hair * (0.12 + 0.4 * mane.texture) * (0.6 + 0.4 * f["hair_lightness"])

@@ -44,7 +44,7 @@ def draw_body(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     body = canvas.body_window(_NECK_TOP)
     man = f["masculinity"]
     neck_w = 0.33 + 0.09 * man + 0.05 * f["chubbiness"]
-    x, y = body.x, body.y
+    x, y = body.x - 0.004 * f["yaw"], body.y
     wide = at_least(y - 0.75, 0.0)
     neck = cover(both(np.abs(x) - neck_w - wide * wide * 0.9, _NECK_TOP + body.pixel - y), body.pixel)
     body.paint(neck, skin_colour(f["skin_tone"], f["skin_warmth"]), part=SKIN, gloss=0.15)

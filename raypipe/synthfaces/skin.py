@@ -23,6 +23,7 @@ from raypipe.synthfaces.drawing import (
 from raypipe.synthfaces.geometry import EYE_V, HEAD_X, HEAD_Y, Anatomy, Looks
 
 _MIDDLE_V = -0.12
+_SKULL_H = 0.86
 _CHEEK_V = 0.24
 
 
@@ -30,7 +31,7 @@ def draw_ears(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     ears = canvas.skull_window(-1.1, 0.6)
     size = 0.85 + 0.35 * f["ear_size"]
     rise = ears.hy - _MIDDLE_V
-    skull = ellipse(ears.hx, rise, a.face_w + 0.02, np.where(rise < 0.0, np.float32(0.86), np.float32(0.55)))
+    skull = ellipse(ears.hx, rise, a.face_w + 0.02, np.where(rise < 0.0, np.float32(_SKULL_H), np.float32(0.72)))
     side = cover(skull, ears.pixel)
     ears.paint(side, skin_colour(f["skin_tone"], f["skin_warmth"]), part=SKIN, gloss=0.35)
     ears.surface(side, 0.80 * ears.u / HEAD_X, 0.62 * ears.v / HEAD_Y)
@@ -53,10 +54,15 @@ def face_distance(canvas: Canvas, f: Looks, a: Anatomy) -> Plane:
     square = 0.10 + 0.55 * f["jaw_width"] + 0.22 * f["masculinity"]
     taper = 0.19 - 0.10 * f["jaw_width"] - 0.06 * f["masculinity"] - 0.05 * f["chubbiness"]
     width = a.face_w * (1.0 - taper * below)
-    tall = np.where(v < 0.0, np.float32(0.86), height)
+    tall = np.where(v < 0.0, np.float32(_SKULL_H), height)
     face = ellipse(canvas.u, v, width, tall, square=square * at_most(below * 2.0, 1.0))
-    skull = ellipse(canvas.hx, at_most(canvas.hy - _MIDDLE_V, 0.0), a.face_w + 0.02, 0.86)
-    return both(face, skull - 0.5 * at_least(v + 0.3, 0.0))
+    return both(face, skull_distance(canvas, a))
+
+
+def skull_distance(canvas: Canvas, a: Anatomy) -> Plane:
+    """Signed distance to the upper half of the skull, which turns less than the face; open downwards."""
+    skull = ellipse(canvas.hx, at_most(canvas.hy - _MIDDLE_V, 0.0), a.face_w + 0.02, _SKULL_H)
+    return skull - 0.5 * at_least(canvas.v - _MIDDLE_V + 0.3, 0.0)
 
 
 def draw_face(canvas: Canvas, f: Looks, a: Anatomy) -> Plane:
@@ -75,7 +81,7 @@ def _model(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     """Cheeks, eye sockets, brow ridge, temples, chin."""
     c = canvas.window(-1.1, -0.85, 1.1, 1.15)
     smile = at_least(f["smile"], 0.0)
-    cheek = 0.035 + 0.03 * f["cheekbones"] + 0.03 * smile + 0.01 * f["chubbiness"]
+    cheek = 0.030 + 0.028 * f["cheekbones"] + 0.022 * smile + 0.01 * f["chubbiness"]
     c.emboss_pair(c.u, 0.62 * a.face_w, c.v - _CHEEK_V + 0.05 * smile, 0.34, 0.30, cheek)
     hollow = 0.020 * (1.0 - f["chubbiness"]) * (0.4 + 0.6 * f["cheekbones"])
     c.emboss_pair(c.u, 0.80 * a.face_w, c.v - 0.48, 0.30, 0.30, -hollow)

@@ -43,7 +43,7 @@ def test_pixels_do_not_depend_on_the_batch(size: int) -> None:
 
 def test_every_factor_can_be_seen() -> None:
     needs = {"glasses_": "eyeglasses", "lens_": "eyeglasses", "hat_hue": "hat", "lipstick_hue": "lipstick"}
-    base = sample_factors(8, seed=1, images_per_identity=1).changed("baldness", 0.1).changed("hat", 0.1)
+    base = sample_factors(4, seed=1, images_per_identity=1).changed("baldness", 0.1).changed("hat", 0.1)
     for factor in FACTORS:
         faces = base
         for prefix, needed in needs.items():
@@ -55,7 +55,7 @@ def test_every_factor_can_be_seen() -> None:
 
 
 def test_factors_are_continuous_in_the_picture() -> None:
-    faces = _plain_faces(6)
+    faces = _plain_faces(3)
     for factor in FACTORS:
         middle = (factor.low + factor.high) / 2
         step = 0.002 * (factor.high - factor.low)
@@ -98,22 +98,20 @@ def test_hair_colour_changes_hair_and_brows() -> None:
     assert change[drawn.parts == PARTS.index("mouth")].mean() < 3
 
 
-@pytest.mark.parametrize(("place", "part"), [(0, "eyes"), (1, "eyes"), (2, "nose")])
-def test_landmarks_lie_on_their_parts(place: int, part: str) -> None:
-    faces = sample_factors(200, seed=4).changed("eyeglasses", 0.0).changed("bangs", 0.0).changed("hat", 0.0)
-    drawn = render(faces.changed("eye_open", 0.8), 128)
-    x, y = np.floor(drawn.landmarks[:, place]).astype(int).T
-    on_part = drawn.parts[np.arange(200), y, x] == PARTS.index(part)
-    assert on_part.mean() > 0.97
+def test_eyes_and_nose_lie_on_their_parts() -> None:
+    faces = sample_factors(80, seed=4).changed("eyeglasses", 0.0).changed("bangs", 0.0).changed("hat", 0.0)
+    drawn = render(faces.changed("eye_open", 0.8), 96)
+    for place, part in ((0, "eyes"), (1, "eyes"), (2, "nose")):
+        x, y = np.floor(drawn.landmarks[:, place]).astype(int).T
+        assert np.mean(drawn.parts[np.arange(80), y, x] == PARTS.index(part)) > 0.97, part
 
 
 def test_mouth_corners_are_the_mouths_ends() -> None:
-    faces = _plain_faces(30)
-    drawn = render(faces, 256)
+    drawn = render(_plain_faces(12), 128)
     for parts, landmarks in zip(drawn.parts, drawn.landmarks, strict=True):
         columns = np.flatnonzero((parts == PARTS.index("mouth")).any(axis=0))
-        assert abs(columns[0] - landmarks[3, 0]) < 8
-        assert abs(columns[-1] + 1 - landmarks[4, 0]) < 8
+        assert abs(columns[0] - landmarks[3, 0]) < 4
+        assert abs(columns[-1] + 1 - landmarks[4, 0]) < 4
 
 
 def test_turning_moves_the_nose_further_than_the_eyes_and_all_to_one_side() -> None:
