@@ -20,7 +20,7 @@ from raypipe.pipeline.encode.face_decoder import DecodedFace, Landmarks
 
 WINDOW_ITEMS = 32
 WINDOW_BYTES = 32 << 20
-START_ATTEMPTS = 5
+START_ATTEMPTS = 50  # where it is killed while starting: short of memory, perhaps not for long
 LAST_BREATH_S = 5.0
 
 
@@ -106,7 +106,9 @@ class DecodePool:
             except Closed:
                 how = self._child.how_it_ended()
                 self._child = None
-        raise RaypipeError(f"the decode process does not start: {how} in {START_ATTEMPTS} attempts")
+                if how.startswith("exit code"):
+                    raise RaypipeError(f"the decode process does not start: {how}; see its message") from None
+        raise RaypipeError(f"the decode process does not start: {how} {START_ATTEMPTS} times in a row")
 
     def _after_death(self, child: _Child, flight: _Flight) -> DecodedFace | None:
         """The sentence on an image that was alone with the child, if it has earned one."""
@@ -209,7 +211,7 @@ class _Child:
             self._process.wait(LAST_BREATH_S)  # killing it at once would hide why it went
         self.end()
         code = self._process.returncode
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return _signal_name(-code) if code < 0 else f"exit code {code}"
 
     def end(self) -> None:
         """Kill it if it lives and wait until it is gone."""
@@ -218,3 +220,8 @@ class _Child:
         self._answers.close()
         with contextlib.suppress(BrokenPipeError):  # what it no longer read
             self._requests.close()
+
+
+def _signal_name(number: int) -> str:
+    known = {known.value: known.name for known in signal.Signals}
+    return known.get(number, f"signal {number}")
