@@ -1,0 +1,1 @@
+"""The small model that ships with the package, until one from the real recipes replaces it."""

@@ -1,0 +1,148 @@
+"""An autoencoder of a StyleGAN2 generator and an inversion encoder, and one step of its training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from raypipe.backbones.psp import Encoder, EncoderConfig
+from raypipe.backbones.stylegan2 import Generator, GeneratorConfig, Synthesis
+from raypipe.pipeline.standin.config import StandinConfig
+
+COARSEST = 8
+
+
+class Autoencoder(nn.Module):
+    """The two networks of the bundle."""
+
+    def __init__(self, config: StandinConfig) -> None:
+        super().__init__()
+        self.generator = Generator(
+            GeneratorConfig(
+                size=config.size,
+                style_dim=config.style_dim,
+                z_dim=config.style_dim,
+                mapping_layers=4,
+                mapping_lr_multiplier=1.0,
+                channels=config.channels,
+            )
+        )
+        self.encoder = Encoder(
+            "e4e",
+            EncoderConfig(
+                input_size=config.size,
+                num_layers=self.generator.num_layers,
+                style_dim=config.style_dim,
+                widths=config.encoder_widths,
+                depths=config.encoder_depths,
+                shared_heads=True,
+            ),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[n,3,s,s] in [-1,1] -> the same, through the code."""
+        reconstruction: Tensor = self.generator.synthesis(self.encoder(images), "none")
+        return reconstruction
+
+
+class Training:
+    """The state of a run and one step of it. The same config and step give the same numbers on the same machine."""
+
+    def __init__(self, config: StandinConfig) -> None:
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.step_index = 0
+        self.model = Autoencoder(config)
+        self.average = copy.deepcopy(self.model)
+        self._lower_parts = [
+            lower_part(self.model.generator, config.size >> halvings)
+            for halvings in reversed(range(len(config.growth_steps) + 1))
+        ]
+        self._trained = [*self.model.generator.synthesis.parameters(), *self.model.encoder.parameters()]
+        self._optimiser = torch.optim.Adam(self._trained, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+
+    def step(self, images: Tensor) -> dict[str, float]:
+        """One optimiser step on [n,3,s,s] in [-1,1]; the losses by name."""
+        config = self.config
+        for group in self._optimiser.param_groups:
+            group["lr"] = config.learning_rate_at(self.step_index)
+        losses = self._losses(images)
+        self._optimiser.zero_grad()
+        torch.autograd.backward(losses["total"])
+        nn.utils.clip_grad_norm_(self._trained, 1.0)
+        self._optimiser.step()
+        self._update_average()
+        self.step_index += 1
+        return {name: loss.item() for name, loss in losses.items()}
+
+    def _losses(self, images: Tensor) -> dict[str, Tensor]:
+        config = self.config
+        noise = torch.Generator().manual_seed(self.step_index)
+        synthesis = self._lower_parts[sum(self.step_index >= step for step in config.growth_steps)]
+        codes = self.model.encoder(images)
+        base = codes[:, :1]
+        is_base_only = torch.rand(len(images), 1, 1, generator=noise) < config.base_only_share
+        rendered = torch.where(is_base_only, base, codes)
+        rendered = rendered + config.code_noise * torch.randn(base.shape, generator=noise)
+        made = synthesis(rendered[:, : 2 * len(synthesis.blocks)], "none")
+        losses = {
+            "pixels": reconstruction_loss(made, F.adaptive_avg_pool2d(images, made.shape[-1])),
+            "base": base.square().mean(),
+            "offset": (codes - base).square().mean(),
+        }
+        losses["total"] = (
+            losses["pixels"] + config.base_weight * losses["base"] + config.offset_weight * losses["offset"]
+        )
+        return losses
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        for average, now in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            average.lerp_(now, 1 - self.config.average_decay)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        return {
+            "step": self.step_index,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there: the same steps follow."""
+        self.step_index = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self._optimiser.load_state_dict(state["optimiser"])
+
+
+def lower_part(generator: Generator, size: int) -> Synthesis:
+    """The layers up to a smaller picture size, shared with the generator: training one trains the other."""
+    config = generator.config
+    resolutions = [resolution for resolution in config.resolutions if resolution <= size]
+    part = Synthesis(replace(config, size=size, channels=config.channels[: len(resolutions)]))
+    part.const = generator.synthesis.const
+    part.blocks = nn.ModuleList(list(generator.synthesis.blocks)[: len(resolutions)])
+    return part
+
+
+def reconstruction_loss(made: Tensor, wanted: Tensor) -> Tensor:
+    """Mean absolute error of the pixels at all scales down to 8 px, and of the finest differences to the neighbours."""
+    loss = gradient_error(made, wanted) + F.l1_loss(made, wanted)
+    while made.shape[-1] > COARSEST:
+        made, wanted = F.avg_pool2d(made, 2), F.avg_pool2d(wanted, 2)
+        loss = loss + F.l1_loss(made, wanted)
+    return loss
+
+
+def gradient_error(made: Tensor, wanted: Tensor) -> Tensor:
+    """Mean absolute error of the differences between neighbouring pixels, along both axes."""
+    difference = made - wanted
+    return difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
