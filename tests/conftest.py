@@ -12,6 +12,7 @@ from tests.s3_server import S3Server
 
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray writes a token into the home directory
 torch.set_num_threads(1)
 
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from raypipe.cli import encode, generate, submit, synth, weights
+from raypipe.cli import demo, encode, generate, info, reconstruct, submit, synth, weights
 from raypipe.errors import RaypipeError, WrongUsage
 
 app = typer.Typer(
@@ -24,9 +24,13 @@ def _root() -> None:
 
 
 app.command(context_settings={"allow_interspersed_args": False})(submit.submit)
+app.command("demo")(demo.demo_command)
 app.command("encode")(encode.encode_command)
 app.command("synth")(synth.synth_command)
 app.command("generate")(generate.generate_command)
+app.command("info")(info.info_command)
+app.command("methods")(info.methods_command)
+app.command("reconstruct")(reconstruct.reconstruct_command)
 app.add_typer(weights.app, name="weights")
 
 

@@ -77,7 +77,7 @@ def layout_for(config: EncodeConfig, settings: RaySettings, *, require_gpu: bool
         cluster_nodes(),
         settings,
         require_gpu=require_gpu,
-        actor_bytes=ACTOR_BYTES + 2 * bundle.size(("encoder", *config.methods)),
+        actor_bytes=ACTOR_BYTES + 2 * bundle.size(config.parts),
         chunk_bytes=3 * image_size**2 * commit_rows_for(image_size, config.commit_rows),
     )
 
@@ -131,9 +131,9 @@ class _EncodeActor:
         torch.set_num_threads(threads)
         bundle = open_bundle(work.config.model)
         expected = work.receipt["made_from"]["model_fingerprint"]
-        if bundle.fingerprint_of(("encoder", *work.config.methods)) != expected:
+        if bundle.fingerprint_of(work.config.parts) != expected:
             raise ModelMismatch(f"the model at {work.config.model!r} is another one on this node than on the driver's")
-        networks, _ = load_networks(bundle, work.config.methods, device)
+        networks, _ = load_networks(bundle, work.config, device)
         config = work.config
         model = FaceModel(networks, device=device, precision=config.precision, batch_size=config.batch_size)
         self._encode = EncodeFaces(work, model)

@@ -76,8 +76,8 @@ def lay_out(
     if fitting == 0 or actors < 1:
         raise ImpossibleCluster(
             f"this cluster can never run the job: a model worker needs {actor_cpus:g} CPU"
-            f"{' + 1 GPU' if gpus >= 1 else ''} and {_gib(actor_bytes)} of memory on one node, a decoder {decode_cpus:g}, "
-            f"a writer {WRITE_CPUS:g}: {actor_cpus:g} + {decode_cpus:g} + {WRITE_CPUS:g} = "
+            f"{' + 1 GPU' if gpus >= 1 else ''} and {_gib(actor_bytes)} of memory on one node, "
+            f"a decoder {decode_cpus:g}, a writer {WRITE_CPUS:g}: {actor_cpus:g} + {decode_cpus:g} + {WRITE_CPUS:g} = "
             f"{actor_cpus + decode_cpus + WRITE_CPUS:g} CPU; there are {cpus:g} CPU and {gpus:g} GPU ({_nodes(nodes)})"
         )
     store = sum(node.object_store for node in nodes)
@@ -101,17 +101,14 @@ def _actor_cpus(nodes: Sequence[Node], gpus: float, decode_cpus: float) -> float
     """One CPU feeds a GPU; without one, as many as a node has beside a decoder and a writer, up to four."""
     if gpus >= 1:
         return 1.0
-    largest = max(node.cpus for node in nodes)
+    largest = max((node.cpus for node in nodes), default=0.0)
     return max(0.1, min(CPU_ACTOR_MOST, largest - decode_cpus - WRITE_CPUS))
 
 
 def _fitting(nodes: Sequence[Node], cpus: float, gpus: float, memory: int) -> int:
+    """How many workers of that size the nodes hold, each on one node."""
     return sum(
-        min(
-            math.floor(node.cpus / cpus + 1e-9),
-            math.floor(node.gpus / gpus) if gpus else 10**9,
-            math.floor(node.memory / memory) if memory else 10**9,
-        )
+        math.floor(min(node.cpus / cpus + 1e-9, node.gpus / gpus if gpus else math.inf, node.memory / memory))
         for node in nodes
     )
 

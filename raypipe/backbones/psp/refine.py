@@ -42,6 +42,7 @@ class RefineConfig:
     average_weight: float = 0.0
 
 
+@torch.enable_grad()
 def refine(
     generator: Generator,
     images: Tensor,

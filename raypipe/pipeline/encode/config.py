@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from raypipe.backbones.psp.refine import RefineConfig
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.face_decoder import FaceConfig
 
@@ -12,11 +13,15 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig:
-    """Names of columns in a Parquet source; empty means: found by the usual names."""
+    """Names of columns in a Parquet source; empty means: found by the usual names.
+
+    Landmarks are lists of x0, y0, x1, y1, ... in pixels of the upright picture: 5 points, or dlib's 68.
+    """
 
     id_column: str = ""
     image_column: str = ""
     uri_column: str = ""
+    landmarks_column: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,7 @@ class EncodeConfig:
 
     ``commit_rows`` is the unit of work and of restart: that many images become one part file, at once or not at
     all (0: as many as make 32 MiB of pixels, at most 512). ``batch_size`` 0 means: found within memory.
+    ``refine.steps`` over 0 moves every code by gradient descent on the generator's picture (slow).
     ``face.align`` ``auto`` becomes ``celeba`` for the CelebA layout and ``center`` otherwise.
     """
 
@@ -55,6 +61,12 @@ class EncodeConfig:
     face: FaceConfig = field(default_factory=FaceConfig)
     fetch: FetchConfig = field(default_factory=FetchConfig)
     columns: SourceConfig = field(default_factory=SourceConfig)
+    refine: RefineConfig = field(default_factory=lambda: RefineConfig(steps=0))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The model's parts that the job needs."""
+        return ("encoder", *(["generator"] if self.refine.steps else []), *self.methods)
 
     def __post_init__(self) -> None:
         if self.limit < 0 or self.commit_rows < 0 or self.batch_size < 0:

@@ -90,6 +90,10 @@ class Dataset:
         """
         return pq.read_table(pa.BufferReader(storage.read_bytes(storage.join(self.uri, part_name(chunk)))))
 
+    def open_part(self, part: Part) -> pa.BufferReader:
+        """A part file's content, for readers that want a few columns of it."""
+        return pa.BufferReader(storage.read_bytes(storage.join(self.uri, part.file)))
+
     def part(self, chunk: int) -> Part:
         """What is known of a finished chunk. A run that was killed between part and record left the record out."""
         try:

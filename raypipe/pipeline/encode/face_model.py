@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,8 +13,11 @@ from torch import Tensor
 
 from raypipe import catalog, faces
 from raypipe.backbones.psp import load_encoder
+from raypipe.backbones.psp.refine import refine
+from raypipe.backbones.stylegan2 import load_generator
 from raypipe.contract import Method
 from raypipe.errors import BadWeights, WrongUsage
+from raypipe.pipeline.encode.config import EncodeConfig
 from raypipe.weights import Bundle
 
 FIRST_BATCH = {"cpu": 32, "cuda": 256}
@@ -23,22 +26,26 @@ Networks = Callable[[Tensor], Mapping[str, Tensor]]
 """[n,3,s,s] in [-1,1] -> columns, [n, ...] each."""
 
 
-def load_networks(bundle: Bundle, methods: Sequence[str], device: str) -> tuple[Networks, int]:
+def load_networks(bundle: Bundle, config: EncodeConfig, device: str) -> tuple[Networks, int]:
     """Load the inversion encoder and the methods; returns what they compute and the input size in pixels.
 
     Raises:
         BadWeights: the model lacks a part that a method needs.
     """
     encoder = load_encoder(bundle.read("encoder"), device)
-    loaded: list[Method] = [catalog.method_module(name).load(bundle, device) for name in methods]
-    for name, method in zip(methods, loaded, strict=True):
+    generator = load_generator(bundle.read("generator"), device) if config.refine.steps else None
+    loaded: list[Method] = [catalog.method_module(name).load(bundle, device) for name in config.methods]
+    for name, method in zip(config.methods, loaded, strict=True):
         unknown = set(method.needs) - {"image", "w_plus"}
         if unknown:
             raise BadWeights(f"method {name!r} needs {', '.join(sorted(unknown))}, which nothing provides")
 
     def compute(images: Tensor) -> dict[str, Tensor]:
-        inputs = {"image": images, "w_plus": encoder(images)}
-        columns = {"w_plus": inputs["w_plus"]}
+        w_plus = encoder(images)
+        if generator is not None:
+            w_plus = refine(generator, images, w_plus, config.refine)
+        inputs = {"image": images, "w_plus": w_plus}
+        columns = {"w_plus": w_plus}
         for method in loaded:
             columns |= method.represent({name: inputs[name] for name in method.needs})
         return columns
@@ -84,7 +91,7 @@ class FaceModel:
         blank = np.zeros((1, image_size, image_size, 3), np.uint8)
         return {name: codes.shape[1:] for name, codes in self(blank).items()}
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _encode(self, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float16]]:
         raw = torch.from_numpy(np.require(pixels, requirements="W")).to(self._device)
         images = faces.to_signed(raw)

@@ -125,7 +125,7 @@ def prepare(
 
 def _identity(config: EncodeConfig, bundle: Bundle) -> dict[str, Any]:
     """What decides the values of the output: two runs that differ in any of it may not share an output."""
-    parts = ("encoder", *config.methods)
+    parts = config.parts
     return {
         "source": config.source,
         "model": bundle.name,
@@ -134,7 +134,7 @@ def _identity(config: EncodeConfig, bundle: Bundle) -> dict[str, Any]:
         **{
             name: value
             for name, value in as_dict(config).items()
-            if name in ("methods", "limit", "commit_rows", "precision", "face", "columns")
+            if name in ("methods", "limit", "commit_rows", "precision", "face", "columns", "refine")
         },
     }
 
@@ -143,7 +143,7 @@ def _new_plan(config: EncodeConfig, asked: Mapping[str, Any], bundle: Bundle, de
     """The choices left open by the config, made once: a later run takes them from here."""
     source = open_source(config.source, config.columns)
     precision = resolve_precision(config.precision, device)
-    networks, image_size = load_networks(bundle, config.methods, "cpu")
+    networks, image_size = load_networks(bundle, config, "cpu")
     shapes = FaceModel(networks, device="cpu", precision="float32", batch_size=1).column_shapes(image_size)
     return {
         "raypipe": __version__,

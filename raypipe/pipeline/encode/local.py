@@ -19,7 +19,7 @@ def run_locally(job: Job, device: str) -> Iterator[ChunkReport]:
     if not job.chunks:
         return
     config = job.work.config
-    networks, _ = load_networks(job.bundle, config.methods, device)
+    networks, _ = load_networks(job.bundle, config, device)
     model = FaceModel(networks, device=device, precision=config.precision, batch_size=config.batch_size)
     read, encode, commit = ReadFaces(job.work), EncodeFaces(job.work, model), CommitPart(job.work)
     chunks = iter(job.chunks)

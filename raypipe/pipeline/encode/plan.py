@@ -45,19 +45,18 @@ class Plan:
 
     def in_words(self) -> str:
         columns = ", ".join(f"{name} {'x'.join(map(str, shape))} float16" for name, shape in self.columns.items())
-        lost = self.commit_rows * self.model_workers
+        lost = min(self.rows, self.commit_rows * self.model_workers)
+        lost_s = lost / max(self.model_rows_per_s * self.model_workers, 1e-9)
+        size, rate = f"about {self.bytes_out / 2**20:,.1f} MiB", f"{self.model_rows_per_s:,.0f}"
         return "\n".join(
             [
                 f"source      {self.config['source']} ({self.source_kind}): {self.rows:,} images",
-                f"output      {self.config['out']}: {self.parts:,} parts of {self.commit_rows:,} rows, "
-                f"about {self.bytes_out / 2**20:,.1f} MiB",
+                f"output      {self.config['out']}: {self.parts:,} parts of {self.commit_rows:,} rows, {size}",
                 f"columns     {columns}",
                 f"model       {self.config['model']}, batches of up to {self.batch_size}",
                 f"workers     {self.workers}",
-                f"time        about {self.seconds:,.0f} s at {self.model_rows_per_s:,.0f} images/s a model worker "
-                f"(measured here on blank images; reading not counted)",
-                f"a crash     costs at most one part a worker: {lost:,} images, "
-                f"{lost / max(self.model_rows_per_s * self.model_workers, 1e-9):,.1f} s of work",
+                f"time        about {self.seconds:,.0f} s at {rate} images/s a model worker (timed on blank images here)",
+                f"a crash     costs at most one part a worker: {lost:,} images, {lost_s:,.1f} s of work",
             ]
         )
 
@@ -67,7 +66,7 @@ def plan_job(config: EncodeConfig, *, device: str, model_workers: int, workers: 
     bundle = open_bundle(config.model)
     source = open_source(config.source, config.columns)
     rows = sum(1 for _ in islice(source.entries(), config.limit or None))
-    networks, image_size = load_networks(bundle, config.methods, device)
+    networks, image_size = load_networks(bundle, config, device)
     precision = resolve_precision(config.precision, device)
     model = FaceModel(networks, device=device, precision=precision, batch_size=config.batch_size)
     columns = model.column_shapes(image_size)

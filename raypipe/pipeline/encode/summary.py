@@ -91,8 +91,8 @@ class Summary:
         return "\n".join(
             [
                 f"{self.out}: {self.rows:,} images ({counts})",
-                f"this run: {run['images']:,} images in {run['seconds']:,.1f} s, {run['images_per_s']:,.1f} images/s "
-                f"on {run['device']} ({run['workers']})",
+                f"this run: {run['images']:,} images in {run['seconds']:,.1f} s, {run['images_per_s']:,.1f} images/s",
+                f"on {run['device']}: {run['workers']}",
                 f"read {_mib(run['fetched_bytes'])}, wrote {_mib(run['written_bytes'])}; time by stage: {shares}",
                 run["bottleneck"],
             ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from raypipe.pipeline.encode.sources.folder import FoundFile, walk_files
 
 ID_NAMES = ("image_id", "id", "key", "__key__", "name")
 IMAGE_NAMES = ("image", "bytes", "image_bytes", "jpg", "png", "content", "img")
+LANDMARK_NAMES = ("landmarks",)
 URI_NAMES = ("uri", "url", "path", "file", "filename", "file_name", "image_path")
 
 ROW_MARK = "#row="
@@ -32,6 +33,7 @@ class ParquetSource:
     id_column: str
     image_column: str
     uri_column: str
+    landmarks_column: str
     label_fields: list[pa.Field]
 
     def entries(self) -> Iterator[Entry]:
@@ -45,7 +47,8 @@ class ParquetSource:
 
     def _file_entries(self, parquet: pq.ParquetFile, address: str, found: FoundFile, seen: _SeenIds) -> Iterator[Entry]:
         names = [field.name for field in self.label_fields]
-        wanted = [name for name in (self.id_column, self.uri_column, *map(_source_name, names)) if name]
+        own = (self.id_column, self.uri_column, self.landmarks_column)
+        wanted = [name for name in (*own, *map(_source_name, names)) if name]
         row = 0
         for batch in parquet.iter_batches(batch_size=8192, columns=wanted):
             columns = {name: batch.column(name).to_pylist() for name in wanted}
@@ -53,7 +56,8 @@ class ParquetSource:
                 labels = {name: columns[_source_name(name)][i] for name in names}
                 image_id = columns[self.id_column][i] if self.id_column else f"{found.relative}{ROW_MARK}{row}"
                 where = columns[self.uri_column][i] if self.uri_column else None
-                yield self._entry(image_id, where, address, row, found.etag, labels, seen)
+                entry = self._entry(image_id, where, address, row, found.etag, labels, seen)
+                yield replace(entry, landmarks=columns[self.landmarks_column][i]) if self.landmarks_column else entry
                 row += 1
 
     def _entry(
@@ -102,13 +106,16 @@ def open_parquet(uri: str, columns: SourceConfig) -> ParquetSource:
             f"{first.path}: no column of image bytes ({', '.join(IMAGE_NAMES)}) or of addresses "
             f"({', '.join(URI_NAMES)}) among: {', '.join(schema.names)}; name one with --image-column or --uri-column"
         )
-    used = {id_column, image_column, uri_column}
+    landmarks_column = _pick(schema, columns.landmarks_column, LANDMARK_NAMES, "landmarks")
+    if landmarks_column and not _is_list_of_numbers(schema.field(landmarks_column).type):
+        raise WrongUsage(f"landmarks column {landmarks_column!r} must hold lists of numbers: x0, y0, x1, y1, ...")
+    used = {id_column, image_column, uri_column, landmarks_column}
     labels = [
         pa.field(_label_name(field.name), field.type)
         for field in schema
         if field.name not in used and _is_scalar(field.type)
     ]
-    return ParquetSource(uri, id_column, image_column, uri_column, labels)
+    return ParquetSource(uri, id_column, image_column, uri_column, landmarks_column, labels)
 
 
 def read_images(address: str, rows: list[int], image_column: str) -> list[bytes | None]:
@@ -168,6 +175,11 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _is_list_of_numbers(kind: pa.DataType) -> bool:
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(is_list and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)))
 
 
 def _bytes_of(value: dict[str, bytes | None] | bytes | None) -> bytes | None:

@@ -1,0 +1,116 @@
+"""What a file, folder or URI is, told from what lies there: an encoded dataset, a model, or a source of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from raypipe import faces, storage
+from raypipe.pipeline.encode.config import SourceConfig
+from raypipe.pipeline.encode.dataset import RUN, STATE, Dataset, Part, sum_statuses
+from raypipe.pipeline.encode.sources import open_source
+from raypipe.weights import MODEL_FILE, Bundle, open_bundle, shipped_models
+
+EXAMPLES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """An encoded dataset. ``examples``: status -> some rows' ids and errors."""
+
+    uri: str
+    complete: bool
+    rows: int
+    rows_done: int
+    parts: int
+    bytes: int
+    statuses: Mapping[str, int]
+    examples: Mapping[str, list[dict[str, str]]]
+    plan: Mapping[str, Any]
+    run: Mapping[str, Any]
+
+
+def dataset_info(uri: str) -> DatasetInfo:
+    """Counts by status with examples, from the part files' own records."""
+    dataset = Dataset(uri)
+    plan = dataset.read_json(STATE, "plan.json") or {}
+    listing = dataset.read_json(STATE, "listing", "listing.json") or {}
+    chunks = sorted(dataset.finished_chunks())
+    parts = dataset.parts(chunks)
+    statuses = sum_statuses(parts)
+    return DatasetInfo(
+        uri=uri,
+        complete=dataset.is_complete(),
+        rows=listing.get("rows", 0),
+        rows_done=sum(part.rows for part in parts),
+        parts=len(parts),
+        bytes=sum(part.bytes for part in parts),
+        statuses=dict(statuses.most_common()),
+        examples={status: _examples(dataset, status, parts) for status in sorted(statuses) if status != faces.OK},
+        plan=plan,
+        run=dataset.read_json(RUN) or {},
+    )
+
+
+def describe(uri: str) -> tuple[str, dict[str, Any]]:
+    """What lies at ``uri``, in words and as plain values.
+
+    Raises:
+        WrongUsage: nothing that raypipe knows.
+    """
+    if storage.exists(storage.join(uri, STATE, "plan.json")):
+        dataset = dataset_info(uri)
+        return _dataset_words(dataset), {"kind": "dataset", **asdict(dataset)}
+    if uri in shipped_models() or storage.exists(storage.join(uri, MODEL_FILE)):
+        bundle = open_bundle(uri)
+        return _model_words(bundle), {"kind": "model", **asdict(bundle), "fingerprint": bundle.fingerprint}
+    source = open_source(uri, SourceConfig())
+    labels = [field.name for field in source.labels]
+    rows = sum(1 for _ in source.entries())
+    words = f"{uri}: {rows:,} images ({source.kind}); labels: {', '.join(labels) or 'none'}"
+    return words, {"kind": source.kind, "uri": uri, "rows": rows, "labels": labels, "skipped": dict(source.skipped)}
+
+
+def _dataset_words(info: DatasetInfo) -> str:
+    state = "complete" if info.complete else "not complete: run the same encode command again to go on"
+    columns = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in info.plan.get("shapes", {}).items())
+    made_from = info.plan.get("made_from", {})
+    fingerprint = str(made_from.get("model_fingerprint"))
+    lines = [
+        f"{info.uri}: encoded dataset, {state}",
+        f"  {info.rows_done:,} of {info.rows:,} rows in {info.parts:,} parts, {info.bytes / 2**20:,.1f} MiB",
+        f"  codes: {columns} (float16)",
+        f"  from {made_from.get('source')} by model {made_from.get('model')} ({fingerprint[:12]})",
+    ]
+    if info.run:
+        lines.append(
+            f"  last run: {info.run['state']}, {info.run['images_per_s']:,.1f} images/s on {info.run['device']}"
+        )
+    for status, count in info.statuses.items():
+        lines.append(f"  {count:>12,}  {status}: {faces.STATUSES.get(status, '')}")
+        lines += [f"{'':>16}{row['image_id']}: {row['error']}" for row in info.examples.get(status, [])]
+    return "\n".join(lines)
+
+
+def _model_words(bundle: Bundle) -> str:
+    lines = [f"{bundle.uri}: model {bundle.name}, fingerprint {bundle.fingerprint[:12]}"]
+    for name, part in bundle.parts.items():
+        lines.append(f"  {name:<14} {part.kind:<12} {bundle.size((name,)) / 2**20:6.1f} MiB  sha256 {part.sha256[:12]}")
+    return "\n".join(lines)
+
+
+def _examples(dataset: Dataset, status: str, parts: list[Part]) -> list[dict[str, str]]:
+    """The first rows with a status; only parts that have one are opened."""
+    found: list[dict[str, str]] = []
+    for part in parts:
+        if status not in part.statuses:
+            continue
+        columns = ["image_id", "uri", "error"]
+        table = pq.read_table(dataset.open_part(part), columns=[*columns, "status"], filters=[("status", "=", status)])
+        found += table.select(columns).to_pylist()
+        if len(found) >= EXAMPLES:
+            break
+    return found[:EXAMPLES]
