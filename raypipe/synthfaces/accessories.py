@@ -14,6 +14,7 @@ from raypipe.synthfaces.drawing import (
     both,
     bump,
     cover,
+    crease,
     either,
     ellipse,
     gate,
@@ -46,7 +47,7 @@ def draw_glasses(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     c.mark(glass * tint > 0.5, GLASSES)
     glare = bump(out - centre + 0.4 * lens_w + 0.5 * down, down + 0.35 * lens_h, 0.075, 0.8 * lens_h)
     c.paint(glass * (0.03 + 0.12 * glare) * (1.0 - 0.5 * tint), (0.8, 0.85, 0.9))
-    wire = hue_colour(f["hat_hue"], 0.45, 0.75 - 0.6 * f["glasses_weight"])
+    wire = hue_colour(f["glasses_hue"], 0.45, 0.75 - 0.6 * f["glasses_weight"])
     material = mix(wire, (0.015, 0.013, 0.013), 0.9 * smooth(f["glasses_weight"], 0.3, 0.7))
     c.paint(worn * cover(frame, c.pixel), material, part=GLASSES, gloss=0.5)
 
@@ -62,7 +63,7 @@ def draw_hat(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     c.shadow(worn * 0.45 * smooth(brim, 0.14, 0.0))
     ribs = wave(c.hx / width * 7.0) * resolved(7.0 * c.pixel / width)
     band = smooth(brim, -0.205, -0.19)
-    cloth = hue_colour(f["hat_hue"], 0.6, 0.30 + 0.35 * f["clothes_lightness"])
+    cloth = hue_colour(f["hat_hue"], 0.6, 0.48)
     c.paint(cap, scaled(cloth, (1.0 - 0.28 * band) * (1.0 + 0.10 * ribs)), part=HAT, gloss=0.05)
     c.surface(cap, 0.85 * c.hx / width, 0.8 * rise - 0.1 * band)
-    c.shadow(cap * 0.35 * bump(brim + 0.205, brim * 0.0, 0.03, 1.0))
+    c.shadow(cap * 0.35 * crease(brim + 0.205, 0.035))

@@ -9,6 +9,7 @@ from raypipe.synthfaces.drawing import Colour, Plane, at_most, between
 _SKIN = ((0.96, 0.82, 0.75), (0.91, 0.71, 0.60), (0.80, 0.58, 0.44), (0.58, 0.39, 0.28), (0.36, 0.24, 0.18))
 _HAIR = ((0.07, 0.06, 0.07), (0.17, 0.11, 0.08), (0.36, 0.23, 0.15), (0.62, 0.44, 0.26), (0.92, 0.78, 0.52))
 _IRIS = ((0.20, 0.12, 0.07), (0.40, 0.25, 0.12), (0.42, 0.42, 0.22), (0.30, 0.48, 0.55), (0.35, 0.56, 0.80))
+_EYE_SHADOW = ((0.30, 0.42, 0.70), (0.48, 0.28, 0.58), (0.42, 0.26, 0.20))
 _LIPSTICK = ((0.50, 0.08, 0.25), (0.74, 0.06, 0.14), (0.88, 0.32, 0.30))
 
 
@@ -28,11 +29,15 @@ def iris_colour(kind: Plane) -> Colour:
     return ramp(kind, _IRIS)
 
 
+def eye_shadow_colour(hue: Plane) -> Colour:
+    return ramp(hue, _EYE_SHADOW)
+
+
 def lipstick_colour(hue: Plane) -> Colour:
     return ramp(hue, _LIPSTICK)
 
 
-def hue_colour(hue: Plane, saturation: Plane | float, value: Plane) -> Colour:
+def hue_colour(hue: Plane, saturation: Plane | float, value: Plane | float) -> Colour:
     """From hue (turns), saturation and value."""
     return [
         _squared(value * (1.0 - saturation * (1.0 - between(_hexagon(hue, offset), 0.0, 1.0))))

@@ -4,7 +4,7 @@ Only ``+ - * /``, ``sqrt``, ``floor``, ``minimum`` and ``maximum`` touch pixels:
 does not depend on the batch or the window it is computed in.
 
 Shapes: [n,h,w] for planes, [n,1,1] for what is one number a face; both are ``Plane`` below. Distances are in head units
-(about half the height of a head), negative inside.
+(about half the height of a head), negative inside. The numbers in the drawing modules are found by eye.
 """
 
 from __future__ import annotations
@@ -181,6 +181,12 @@ def quadric(du: Plane, dv: Plane, ru: Plane | float, rv: Plane | float) -> Plane
 def bump(du: Plane, dv: Plane, ru: Plane | float, rv: Plane | float) -> Plane:
     """A soft blob: 1 in the middle, 0 from the ellipse's edge on."""
     inside = at_least(1.0 - quadric(du, dv, ru, rv), 0.0)
+    return inside * inside
+
+
+def crease(distance: Plane, width: Plane | float) -> Plane:
+    """A soft line: 1 on it, 0 from ``width`` to either side on."""
+    inside = at_least(1.0 - np.abs(distance) / width, 0.0)
     return inside * inside
 
 

@@ -112,6 +112,8 @@ FACTORS: tuple[Factor, ...] = (
     _look("eye_makeup", "without or with", share=0.35),
     _look("blush", "without or with rosy cheeks", share=0.3),
     _look("earrings", "without or with", share=0.25),
+    _look("eye_makeup_hue", "blue, violet, brown"),
+    _look("glasses_hue", "of thin frames, once around the colour circle"),
 )
 """Every factor, in the order of the columns of ``Factors.values``."""
 

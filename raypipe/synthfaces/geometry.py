@@ -121,8 +121,8 @@ def landmarks(factors: Factors, size: int) -> FloatArray:
     f = looks(factors)
     a, pose = measure(f), _pose(f)
     corner_v = a.mouth_v - 0.6 * a.lift
-    eye_v, tilt = np.full_like(a.eye_x, EYE_V), np.zeros_like(a.eye_x)
-    u = np.concatenate([-a.eye_x, a.eye_x, NOSE_DEPTH * pose.sin_yaw + tilt, -a.mouth_w, a.mouth_w], axis=1)
+    eye_v = np.full_like(a.eye_x, EYE_V)
+    u = np.concatenate([-a.eye_x, a.eye_x, NOSE_DEPTH * pose.sin_yaw, -a.mouth_w, a.mouth_w], axis=1)
     v = np.concatenate([eye_v, eye_v, a.nose_v + NOSE_DEPTH * pose.sin_pitch, corner_v, corner_v], axis=1)
     x, y = _turned(u, v, pose)
     frame_x = pose.centre_x + pose.scale * (x * pose.cos_roll - y * pose.sin_roll)

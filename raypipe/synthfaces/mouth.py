@@ -15,6 +15,7 @@ from raypipe.synthfaces.drawing import (
     both,
     bump,
     cover,
+    crease,
     ellipse,
     gate,
     smooth,
@@ -23,6 +24,7 @@ from raypipe.synthfaces.geometry import EYE_V, Anatomy, Looks, nose_coordinates
 
 
 def draw_nose(canvas: Canvas, f: Looks, a: Anatomy) -> None:
+    """Ridge, tip and wings as relief; nostrils and the shadow below."""
     c = canvas.window(-0.45, EYE_V - 0.15, 0.45, 0.56)
     u, v = nose_coordinates(c, f, a)
     out, ridge = np.abs(u), 0.5 + f["nose_ridge"]
@@ -35,9 +37,9 @@ def draw_nose(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     tip_w = 0.62 * a.nose_w + 0.03
     c.emboss(u, v - a.nose_v + 0.01, tip_w, 0.095, 0.030 * (0.6 + 0.4 * ridge))
     c.emboss_pair(u, 0.74 * a.nose_w, v - a.nose_v - 0.015, 0.5 * a.nose_w, 0.075, 0.016)
-    crease = bump(out - a.nose_w - 0.012, v - a.nose_v - 0.01, 0.035, 0.075)
+    beside_wing = bump(out - a.nose_w - 0.012, v - a.nose_v - 0.01, 0.035, 0.075)
     under = bump(u - 0.06 * f["light_side"], v - a.nose_v - 0.10, a.nose_w + 0.05, 0.065)
-    c.shadow(0.30 * crease + 0.34 * under * (0.6 + 0.4 * f["light_height"]))
+    c.shadow(0.30 * beside_wing + 0.34 * under * (0.6 + 0.4 * f["light_height"]))
     beside = out - 0.50 * a.nose_w
     hole = cover(ellipse(beside, v - a.nose_v - 0.048 + 0.25 * beside, 0.25 * a.nose_w, 0.019), c.pixel + 0.014)
     c.paint(0.68 * hole, (0.055, 0.02, 0.016), gloss=0.0)
@@ -46,12 +48,13 @@ def draw_nose(canvas: Canvas, f: Looks, a: Anatomy) -> None:
 
 
 def draw_mouth(canvas: Canvas, f: Looks, a: Anatomy) -> None:
+    """Two lips around a line that bends with the smile, and what is seen between them."""
     c = canvas.window(-0.48, 0.22, 0.48, 1.0)
     full = f["lip_fullness"] - 0.25 * f["masculinity"]
     across = c.u / a.mouth_w
     bow = at_least(1.0 - across * across, -1.5)
     line = c.v - a.mouth_v - a.lift * (0.4 - across * across)
-    upper = (0.026 + 0.036 * full) * bow * (1.0 - 0.28 * bump(across, across * 0.0, 0.42, 1.0)) + 0.32 * a.gap * bow
+    upper = (0.026 + 0.036 * full) * bow * (1.0 - 0.28 * crease(across, 0.5)) + 0.32 * a.gap * bow
     lower = (0.034 + 0.046 * full) * bow * (0.65 + 0.35 * bow) + 0.68 * a.gap * bow
     fit = 1.0 / np.sqrt(1.0 + (0.25 * across / a.mouth_w) * (0.25 * across / a.mouth_w))
     past_corner = (np.abs(across) - 1.0) * a.mouth_w
@@ -59,7 +62,7 @@ def draw_mouth(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     inside = both(both(-0.32 * a.gap * bow - line, line - 0.68 * a.gap * bow) * fit, past_corner)
     _lips(c, f, a, lips, line)
     _inside(c, a, cover(inside, c.pixel), line, across)
-    parted = at_least(1.0 - np.abs(line) / (0.008 + 0.6 * c.pixel), 0.0) * smooth(np.abs(across), 1.08, 0.9)
+    parted = crease(line, 0.012 + 0.8 * c.pixel) * smooth(np.abs(across), 1.08, 0.9)
     c.paint(0.75 * parted * smooth(a.gap, 0.03, 0.0), (0.07, 0.015, 0.015), gloss=0.0)
     corner = bump(np.abs(c.u) - a.mouth_w - 0.01, line, 0.05, 0.05)
     under = bump(c.u, line - lower - 0.045, 0.75 * a.mouth_w, 0.05)

@@ -14,6 +14,7 @@ from raypipe.synthfaces.drawing import (
     both,
     bump,
     cover,
+    crease,
     ellipse,
     gate,
     resolved,
@@ -28,6 +29,7 @@ _CHEEK_V = 0.24
 
 
 def draw_ears(canvas: Canvas, f: Looks, a: Anatomy) -> None:
+    """The sides of the head, ears and earrings."""
     ears = canvas.skull_window(-1.1, 0.6)
     size = 0.85 + 0.35 * f["ear_size"]
     rise = ears.hy - _MIDDLE_V
@@ -65,16 +67,14 @@ def skull_distance(canvas: Canvas, a: Anatomy) -> Plane:
     return skull - 0.5 * at_least(canvas.v - _MIDDLE_V + 0.3, 0.0)
 
 
-def draw_face(canvas: Canvas, f: Looks, a: Anatomy) -> Plane:
-    """The skin with its large forms. Returns the distance to its outline."""
-    distance = face_distance(canvas, f, a)
-    face = cover(distance, canvas.pixel)
+def draw_face(canvas: Canvas, f: Looks, a: Anatomy) -> None:
+    """The skin with its large forms, tints and wrinkles."""
+    face = cover(face_distance(canvas, f, a), canvas.pixel)
     canvas.paint(face, skin_colour(f["skin_tone"], f["skin_warmth"]), part=SKIN, gloss=0.35)
     canvas.surface(face, 0.80 * canvas.u / HEAD_X, 0.62 * canvas.v / HEAD_Y)
     _model(canvas, f, a)
     _tint(canvas, f, a)
     _age(canvas, f, a)
-    return distance
 
 
 def _model(canvas: Canvas, f: Looks, a: Anatomy) -> None:
@@ -99,10 +99,10 @@ def _tint(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     red = cheek * (0.10 + 0.42 * gate(f["blush"]) * f["blush"])
     _multiply(c, red, (1.0, 0.55, 0.58))
     fine = resolved(11.0 * c.pixel)
-    dots = wave(c.u * 13.0 + wave(c.v * 7.0)) * wave(c.v * 15.0 + wave(c.u * 5.0 + 0.3))
+    dots = wave(c.u * 13.0 + 0.4 * wave(c.v * 9.1)) + wave(c.v * 15.0 + 0.4 * wave(c.u * 11.3 + 0.3))
     band = bump(out - 0.5 * a.face_w, c.v - 0.17, 0.40, 0.26)
     spread = at_least(f["freckles"] - 0.45, 0.0) * band
-    _multiply(c, spread * (0.25 + 1.2 * fine * smooth(dots, 0.45, 0.8)), (0.70, 0.50, 0.38))
+    _multiply(c, spread * (0.25 + 1.2 * fine * smooth(dots, 1.1, 1.7)), (0.70, 0.50, 0.38))
 
 
 def _age(canvas: Canvas, f: Looks, a: Anatomy) -> None:
@@ -112,7 +112,7 @@ def _age(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     smile = at_least(f["smile"], 0.0)
     along = (c.v - a.nose_v + 0.05) / (a.mouth_v - a.nose_v + 0.12)
     fold_u = a.nose_w + 0.03 + (a.mouth_w + 0.03 - a.nose_w) * along + 0.05 * smile * along
-    fold = _crease(out - fold_u - 0.02, 0.085 + c.pixel) * smooth(along, -0.1, 0.3) * smooth(along, 1.15, 0.75)
+    fold = crease(out - fold_u - 0.02, 0.085 + c.pixel) * smooth(along, -0.1, 0.3) * smooth(along, 1.15, 0.75)
     c.shadow(fold * (0.07 + 0.34 * old + 0.15 * smile))
     bag = bump(out - a.eye_x, c.v - EYE_V - a.lid_low - 0.055, 1.1 * a.eye_w, 0.055)
     bag_edge = bump(out - a.eye_x, c.v - EYE_V - a.lid_low - 0.095, 1.1 * a.eye_w, 0.04)
@@ -123,11 +123,6 @@ def _age(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     lines = smooth(wave((c.v + 0.12 * c.u * c.u) * 9.5), 0.1, 0.9) * bump(c.u, c.v + 0.45, 0.46, 0.20)
     wrinkles = at_least(feet, 0.0) * (0.3 * old + 0.1 * smile) + lines * 0.36 * old * old
     c.shadow(wrinkles)
-
-
-def _crease(distance: Plane, width: Plane | float) -> Plane:
-    fall = at_least(1.0 - np.abs(distance) / width, 0.0)
-    return fall * fall
 
 
 def _multiply(canvas: Canvas, amount: Plane, tint: tuple[float, float, float]) -> None:

@@ -24,6 +24,7 @@ from raypipe.synthfaces.skin import face_distance
 
 
 def draw_whiskers(canvas: Canvas, f: Looks, a: Anatomy) -> None:
+    """Each is a region of the lower face: the beard all but the cheeks, the goatee the chin, the moustache a band."""
     c = canvas.window(-1.0, 0.0, 1.0, 1.2)
     face, mouth = face_distance(c, f, a), (c.v - a.mouth_v) + a.lift * (c.u / a.mouth_w) ** 2 - 0.4 * a.lift
     jaw = -ellipse(c.u, c.v - 0.08, 0.80 * a.face_w, a.mouth_v + 0.02)

@@ -42,7 +42,13 @@ def test_pixels_do_not_depend_on_the_batch(size: int) -> None:
 
 
 def test_every_factor_can_be_seen() -> None:
-    needs = {"glasses_": "eyeglasses", "lens_": "eyeglasses", "hat_hue": "hat", "lipstick_hue": "lipstick"}
+    needs = {
+        "glasses_": "eyeglasses",
+        "lens_": "eyeglasses",
+        "eye_makeup_hue": "eye_makeup",
+        "hat_hue": "hat",
+        "lipstick_hue": "lipstick",
+    }
     base = sample_factors(4, seed=1, images_per_identity=1).changed("baldness", 0.1).changed("hat", 0.1)
     for factor in FACTORS:
         faces = base

@@ -10,20 +10,22 @@ def _correlation(factors: Factors, first: str, second: str) -> float:
     return float(np.corrcoef(labels[first], labels[second])[0, 1])
 
 
-def test_a_face_does_not_depend_on_what_is_drawn_with_it() -> None:
-    whole = sample_factors(50, seed=3, images_per_identity=3)
-    tail = sample_factors(20, seed=3, start=30, images_per_identity=3)
-    np.testing.assert_array_equal(whole.values[30:], tail.values)
-    np.testing.assert_array_equal(whole.identity[30:], tail.identity)
-    np.testing.assert_array_equal(tail.index, np.arange(30, 50))
+@pytest.mark.parametrize("correlated", [False, True])
+def test_a_face_does_not_depend_on_what_is_drawn_with_it(correlated: bool) -> None:
+    whole = sample_factors(50, seed=3, images_per_identity=3, correlated=correlated)
+    tail = sample_factors(19, seed=3, start=31, images_per_identity=3, correlated=correlated)
+    np.testing.assert_array_equal(whole.values[31:], tail.values)
+    np.testing.assert_array_equal(whole.identity[31:], tail.identity)
+    np.testing.assert_array_equal(tail.index, np.arange(31, 50))
 
 
 def test_another_seed_gives_other_faces() -> None:
     assert not np.any(np.all(sample_factors(20, seed=0).values == sample_factors(20, seed=1).values, axis=1))
 
 
-def test_pictures_of_one_person_share_identity_and_nothing_else() -> None:
-    faces = sample_factors(40, seed=0, images_per_identity=4)
+@pytest.mark.parametrize("correlated", [False, True])
+def test_pictures_of_one_person_share_identity_and_nothing_else(correlated: bool) -> None:
+    faces = sample_factors(40, seed=0, images_per_identity=4, correlated=correlated)
     people = faces.values.reshape(10, 4, -1)
     for column, factor in enumerate(FACTORS):
         spread = np.ptp(people[:, :, column], axis=1)
