@@ -56,11 +56,13 @@ def nvlabs_discriminator_part(network: Persistent) -> Part:
     _check_activation(network)
     tensors = network.tensors()
     has_mapping = "mapping.fc0.weight" in tensors
+    kernel = ("b4.conv.weight", 0), ("b4.conv.weight", 1)
+    has_stddev = agreed_size(tensors, kernel[1]) > agreed_size(tensors, kernel[0])
     return discriminator_part_of(
         tensors,
         mapping_lr_multiplier=(network.number("mapping.fc0.bias_gain") or 1.0) if has_mapping else 0.01,
         clamp=network.number("b4.conv.conv_clamp"),
-        stddev_group=int(network.number("b4.mbstd.group_size") or 0),
+        stddev_group=int(network.number("b4.mbstd.group_size") or 0) if has_stddev else 0,
     )
 
 
