@@ -99,7 +99,7 @@ def _tint(canvas: Canvas, f: Looks, a: Anatomy) -> None:
     red = cheek * (0.10 + 0.42 * gate(f["blush"]) * f["blush"])
     _multiply(c, red, (1.0, 0.55, 0.58))
     fine = resolved(11.0 * c.pixel)
-    dots = wave(c.u * 13.0 + 0.4 * wave(c.v * 9.1)) + wave(c.v * 15.0 + 0.4 * wave(c.u * 11.3 + 0.3))
+    dots = wave(c.u * 13.0 + 0.15 * wave(c.v * 9.1)) + wave(c.v * 15.0 + 0.15 * wave(c.u * 11.3 + 0.3))
     band = bump(out - 0.5 * a.face_w, c.v - 0.17, 0.40, 0.26)
     spread = at_least(f["freckles"] - 0.45, 0.0) * band
     _multiply(c, spread * (0.25 + 1.2 * fine * smooth(dots, 1.1, 1.7)), (0.70, 0.50, 0.38))
