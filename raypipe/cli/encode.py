@@ -14,9 +14,9 @@ from raypipe.config import as_dict, read_config
 from raypipe.errors import WrongUsage
 from raypipe.on_ray.settings import RaySettings
 from raypipe.pipeline.encode.config import EncodeConfig
-from raypipe.pipeline.encode.face_model import pick_device, threads
+from raypipe.pipeline.encode.face_model import pick_device
 from raypipe.pipeline.encode.job import Runner, encode
-from raypipe.pipeline.encode.local import run_locally
+from raypipe.pipeline.encode.local import RunLocally
 from raypipe.pipeline.encode.plan import plan_job
 from raypipe.pipeline.encode.summary import RunRecord, Summary
 
@@ -108,8 +108,8 @@ def encode_command(
 def run(job: EncodeJob, *, as_json: bool = False) -> int:
     """Do the job, print its summary; returns the exit code."""
     retry = faces.statuses_matching(job.retry)
-    runner, device, workers, count = _placement(job)
-    say(f"model on {device}: {workers}")
+    runner = _runner(job)
+    say(f"model on {runner.device}: {runner.workers}")
     line = ProgressLine("encode")
 
     def watch(record: RunRecord) -> None:
@@ -117,17 +117,7 @@ def run(job: EncodeJob, *, as_json: bool = False) -> int:
 
     try:
         with line:
-            summary = encode(
-                job.encode,
-                runner,
-                device=device,
-                workers=workers,
-                model_workers=count,
-                restart=job.restart,
-                retry=retry,
-                say=say,
-                watch=watch,
-            )
+            summary = encode(job.encode, runner, restart=job.restart, retry=retry, say=say, watch=watch)
     except KeyboardInterrupt:
         say("stopped; what is committed stays: run the same command again to go on")
         return 1
@@ -140,8 +130,8 @@ def run(job: EncodeJob, *, as_json: bool = False) -> int:
 
 def print_plan(job: EncodeJob, *, as_json: bool) -> int:
     """Print what the job would do; returns the exit code."""
-    _, device, workers, count = _placement(job)
-    plan = plan_job(job.encode, device=device, model_workers=count, workers=workers)
+    runner = _runner(job)
+    plan = plan_job(job.encode, device=runner.device, model_workers=runner.model_workers, workers=runner.workers)
     if as_json:
         typer.echo(json.dumps({"job": as_dict(job), "plan": plan.to_json()}, indent=2))
     else:
@@ -149,18 +139,15 @@ def print_plan(job: EncodeJob, *, as_json: bool) -> int:
     return 0
 
 
-def _placement(job: EncodeJob) -> tuple[Runner, str, str, int]:
-    """Where the chunks will be worked on: the runner, its device, in words, and how many model workers."""
+def _runner(job: EncodeJob) -> Runner:
     if job.local:
-        device = pick_device(job.require_gpu)
-        return (lambda todo: run_locally(todo, device)), device, f"this process, {threads()} threads", 1
+        return RunLocally(pick_device(job.require_gpu))
     try:
         from raypipe.on_ray.encode import RunOnRay, connect, layout_for
     except ImportError as error:
         raise WrongUsage(f"Ray is not installed ({error}): pip install raypipe[ray], or use --local") from error
     connect(job.ray)
-    layout = layout_for(job.encode, job.ray, require_gpu=job.require_gpu)
-    return RunOnRay(layout, job.ray), layout.device, layout.in_words(), layout.actors
+    return RunOnRay(layout_for(job.encode, job.ray, require_gpu=job.require_gpu), job.ray)
 
 
 def _exit_code(summary: Summary, max_rejected: float) -> int:

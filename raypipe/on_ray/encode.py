@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -89,7 +89,23 @@ class RunOnRay:
     layout: Layout
     settings: RaySettings
 
-    def __call__(self, job: Job) -> Iterator[ChunkReport]:
+    @property
+    def device(self) -> str:
+        return self.layout.device
+
+    @property
+    def workers(self) -> str:
+        return self.layout.in_words()
+
+    @property
+    def model_workers(self) -> int:
+        return self.layout.actors
+
+    def facts(self) -> Mapping[str, Any]:
+        """Bytes that the object stores had to spill to disk since the cluster started: 0 when all is well."""
+        return {"spilled_bytes": spilled_bytes()}
+
+    def run(self, job: Job) -> Iterator[ChunkReport]:
         """Do the chunks, in any order, as many at once as the layout allows.
 
         Raises:
@@ -217,6 +233,14 @@ def _configure(settings: RaySettings) -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context.print_on_execution_start = False
     context.execution_options.preserve_order = False
+
+
+def spilled_bytes() -> int:
+    """What the object stores of all nodes have spilled so far."""
+    from ray._private.internal_api import get_memory_info_reply, get_state_from_address
+
+    reply = get_memory_info_reply(get_state_from_address(ray.get_runtime_context().gcs_address))
+    return int(reply.store_stats.spilled_bytes_total)
 
 
 def _nodes_to_come() -> list[Node]:

@@ -20,9 +20,10 @@ from raypipe.errors import ImpossibleCluster
 from raypipe.on_ray.encode import RunOnRay, layout_for
 from raypipe.on_ray.settings import RaySettings
 from raypipe.pipeline.encode.config import EncodeConfig
+from raypipe.pipeline.encode.job import encode
 from raypipe.pipeline.encode.summary import Summary
 from tests.pictures import fill_folder
-from tests.pipeline.encode.test_job import encode_locally, encode_with, part_bytes
+from tests.pipeline.encode.test_job import encode_locally, part_bytes
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -109,7 +110,10 @@ def config_for(folder: Path, out: Path, model: Path) -> EncodeConfig:
 
 def encode_on_ray(config: EncodeConfig) -> Summary:
     settings = RaySettings(no_progress_timeout_s=120)
-    return encode_with(config, RunOnRay(layout_for(config, settings, require_gpu=False), settings))
+    runner = RunOnRay(layout_for(config, settings, require_gpu=False), settings)
+    summary = encode(config, runner, restart=False, retry=frozenset(), say=print, watch=lambda _: None)
+    assert summary.run["spilled_bytes"] == 0
+    return summary
 
 
 class when_parts_exist:  # noqa: N801

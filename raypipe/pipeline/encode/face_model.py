@@ -103,11 +103,6 @@ class FaceModel:
         return {name: codes.float().to(torch.float16).cpu().numpy() for name, codes in columns.items()}
 
 
-def threads() -> int:
-    """CPU threads that the networks use in this process."""
-    return torch.get_num_threads()
-
-
 def pick_device(require_gpu: bool) -> str:
     """``cuda`` where there is one.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from raypipe import __version__
 from raypipe.config import as_dict
@@ -17,7 +17,7 @@ from raypipe.pipeline.encode.lease import Lease
 from raypipe.pipeline.encode.listing import Listing, open_listing, write_listing
 from raypipe.pipeline.encode.sources import open_source
 from raypipe.pipeline.encode.stages import ChunkReport, Work
-from raypipe.pipeline.encode.summary import RunRecord, Summary, summarise
+from raypipe.pipeline.encode.summary import RunRecord, Summary
 from raypipe.weights import Bundle, open_bundle
 
 PLAN = (STATE, "plan.json")
@@ -37,17 +37,30 @@ class Job:
         return sum(self.work.listing.rows_in(chunk) for chunk in self.chunks)
 
 
-Runner = Callable[[Job], Iterator[ChunkReport]]
-"""Does a job's chunks, in any order, and tells of each once it is committed."""
+class Runner(Protocol):
+    """Where a job's chunks are worked on. ``workers`` says it in words."""
+
+    @property
+    def device(self) -> str:
+        """``cpu`` or ``cuda``."""
+
+    @property
+    def workers(self) -> str: ...
+
+    @property
+    def model_workers(self) -> int: ...
+
+    def run(self, job: Job) -> Iterator[ChunkReport]:
+        """Do the chunks, in any order, and tell of each once it is committed."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """Measured on the way, for ``run.json``."""
 
 
 def encode(
     config: EncodeConfig,
-    run: Runner,
+    runner: Runner,
     *,
-    device: str,
-    workers: str,
-    model_workers: int,
     restart: bool,
     retry: frozenset[str],
     say: Callable[[str], None],
@@ -56,8 +69,7 @@ def encode(
     """Do the job, or what is left of it.
 
     Args:
-        run: where the chunks are worked on.
-        device, workers, model_workers: what they run on, for the record and for the precision.
+        runner: where the chunks are worked on.
         restart: delete what an earlier run left, and begin again.
         retry: statuses whose rows are done again in a finished dataset.
         say, watch: told of events and of progress.
@@ -70,27 +82,28 @@ def encode(
     with Lease(dataset.lease_uri, say) as lease:
         if restart:
             dataset.clear()
-        job = prepare(config, dataset, device=device, retry=retry, say=say)
+        job = prepare(config, dataset, device=runner.device, retry=retry, say=say)
         if retry:
             dataset.reopen(job.chunks)
         record = RunRecord(
             config=as_dict(job.work.config),
             receipt=job.work.receipt,
-            device=device,
-            workers=workers,
-            model_workers=model_workers,
+            device=runner.device,
+            workers=runner.workers,
+            model_workers=runner.model_workers,
             rows=job.rows,
         )
         state = "failed"
         try:
-            for report in run(job):
+            for report in runner.run(job):
                 lease.check()
                 record.add(report)
                 watch(record)
             state = "done"
         finally:
-            dataset.write_json(record.to_json(state), RUN)
-        return _finish(dataset, job, record)
+            told = {**record.to_json(state), **runner.facts()}
+            dataset.write_json(told, RUN)
+        return _finish(dataset, job, told)
 
 
 def prepare(
@@ -178,7 +191,7 @@ def _list_source(config: EncodeConfig, dataset: Dataset, commit_rows: int, say: 
     return listing
 
 
-def _finish(dataset: Dataset, job: Job, record: RunRecord) -> Summary:
+def _finish(dataset: Dataset, job: Job, run: Mapping[str, Any]) -> Summary:
     """Write the manifest, once every input has its row.
 
     Raises:
@@ -194,4 +207,4 @@ def _finish(dataset: Dataset, job: Job, record: RunRecord) -> Summary:
         )
     if job.chunks or not dataset.is_complete():
         dataset.finish(parts, job.work.receipt)
-    return summarise(record, sum_statuses(parts), dataset.uri)
+    return Summary(out=dataset.uri, rows=rows, statuses=dict(sum_statuses(parts)), run=run)

@@ -70,6 +70,9 @@ class Lease:
         if not self._lost:
             storage.remove(self._uri)
 
+    def is_held(self) -> bool:
+        return not self._lost
+
     def check(self) -> None:
         """Raise OutputInUse if another job took the lease over, because this one stood still for too long."""
         if self._lost:

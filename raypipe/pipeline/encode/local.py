@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import resource
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
+from typing import Any
+
+import torch
 
 from raypipe.pipeline.encode.face_model import FaceModel, load_networks
 from raypipe.pipeline.encode.job import Job
@@ -14,10 +19,28 @@ from raypipe.pipeline.encode.stages import ChunkReport, CommitPart, EncodeFaces,
 CHUNKS_AHEAD = 2
 
 
-def run_locally(job: Job, device: str) -> Iterator[ChunkReport]:
-    """Do the chunks in order. At most ``CHUNKS_AHEAD`` chunks of pixels wait on either side of the model."""
-    if not job.chunks:
-        return
+@dataclass(frozen=True)
+class RunLocally:
+    """A runner (``job.Runner``) that needs nothing but this process."""
+
+    device: str
+    model_workers: int = 1
+
+    @property
+    def workers(self) -> str:
+        return f"this process, {torch.get_num_threads()} threads"
+
+    def run(self, job: Job) -> Iterator[ChunkReport]:
+        """Do the chunks in order. At most ``CHUNKS_AHEAD`` chunks of pixels wait on either side of the model."""
+        if job.chunks:
+            yield from _run(job, self.device)
+
+    def facts(self) -> Mapping[str, Any]:
+        """The most memory this process has held, in bytes."""
+        return {"peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+
+
+def _run(job: Job, device: str) -> Iterator[ChunkReport]:
     config = job.work.config
     networks, _ = load_networks(job.bundle, config, device)
     model = FaceModel(networks, device=device, precision=config.precision, batch_size=config.batch_size)

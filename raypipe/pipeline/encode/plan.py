@@ -55,7 +55,7 @@ class Plan:
                 f"columns     {columns}",
                 f"model       {self.config['model']}, batches of up to {self.batch_size}",
                 f"workers     {self.workers}",
-                f"time        about {self.seconds:,.0f} s at {rate} images/s a model worker (timed on blank images here)",
+                f"time        about {self.seconds:,.0f} s at {rate} images/s a model worker (timed on blanks here)",
                 f"a crash     costs at most one part a worker: {lost:,} images, {lost_s:,.1f} s of work",
             ]
         )

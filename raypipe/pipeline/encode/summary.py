@@ -21,7 +21,8 @@ BUSY = 0.75
 
 @dataclass(kw_only=True)
 class RunRecord:
-    """The running counts of one run. ``rows``: how many it set out to do."""
+    """The running counts of one run. ``rows``: how many it set out to do; ``first``: when the first part was there,
+    in seconds, and its rows."""
 
     config: Mapping[str, Any]
     receipt: Mapping[str, Any]
@@ -31,18 +32,27 @@ class RunRecord:
     model_workers: int
     started: float = field(default_factory=time.time)
     done: int = 0
+    first: tuple[float, int] = (0.0, 0)
     statuses: Counter[str] = field(default_factory=Counter)
     fetched_bytes: int = 0
     written_bytes: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
 
     def add(self, report: ChunkReport) -> None:
+        if not self.done:
+            self.first = (self.elapsed_s, report.rows)
         self.done += report.rows
         self.statuses.update(report.statuses)
         self.fetched_bytes += report.fetched_bytes
         self.written_bytes += report.written_bytes
         for stage, seconds in report.seconds.items():
             self.seconds[stage] += seconds
+
+    @property
+    def steady_rate(self) -> float:
+        """Images a second once the first part was there: without the start of workers and the loading of weights."""
+        first_s, first_rows = self.first
+        return (self.done - first_rows) / max(self.elapsed_s - first_s, 1e-9)
 
     @property
     def elapsed_s(self) -> float:
@@ -61,6 +71,7 @@ class RunRecord:
             "seconds": round(self.elapsed_s, 3),
             "images": self.done,
             "images_per_s": round(self.done / max(self.elapsed_s, 1e-9), 2),
+            "images_per_s_once_running": round(self.steady_rate, 2),
             "statuses": dict(sorted(self.statuses.items())),
             "fetched_bytes": self.fetched_bytes,
             "written_bytes": self.written_bytes,
@@ -86,21 +97,18 @@ class Summary:
         """The closing lines of a run."""
         run = self.run
         counts = ", ".join(f"{count:,} {status}" for status, count in sorted(self.statuses.items(), key=_ok_first))
+        rates = f"{run['images_per_s']:,.1f} images/s ({run['images_per_s_once_running']:,.1f} once running)"
         total = sum(run["stage_seconds"].values()) or 1.0
         shares = ", ".join(f"{stage} {seconds / total:.0%}" for stage, seconds in run["stage_seconds"].items())
         return "\n".join(
             [
                 f"{self.out}: {self.rows:,} images ({counts})",
-                f"this run: {run['images']:,} images in {run['seconds']:,.1f} s, {run['images_per_s']:,.1f} images/s",
+                f"this run: {run['images']:,} images in {run['seconds']:,.1f} s, {rates}",
                 f"on {run['device']}: {run['workers']}",
                 f"read {_mib(run['fetched_bytes'])}, wrote {_mib(run['written_bytes'])}; time by stage: {shares}",
                 run["bottleneck"],
             ]
         )
-
-
-def summarise(record: RunRecord, statuses: Mapping[str, int], out: str) -> Summary:
-    return Summary(out=out, rows=sum(statuses.values()), statuses=dict(statuses), run=record.to_json("done"))
 
 
 def bottleneck(record: RunRecord) -> str:

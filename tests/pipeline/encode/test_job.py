@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -18,7 +18,7 @@ from raypipe.pipeline.encode.dataset import Dataset
 from raypipe.pipeline.encode.face_decoder import FaceConfig
 from raypipe.pipeline.encode.job import Job, encode
 from raypipe.pipeline.encode.lease import Lease
-from raypipe.pipeline.encode.local import run_locally
+from raypipe.pipeline.encode.local import RunLocally
 from raypipe.pipeline.encode.stages import ChunkReport
 from raypipe.pipeline.encode.summary import Summary
 from tests.models import tiny_model
@@ -201,7 +201,10 @@ def test_a_runner_that_leaves_chunks_out_is_not_called_success(tmp_path: Path, m
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 
-class _CutOff(Exception):  # noqa: N818
+Run = Callable[[Job], Iterator[ChunkReport]]
+
+
+class _CutOff(Exception):
     pass
 
 
@@ -209,24 +212,36 @@ def config_for(folder: Path, out: Path, model: Path, **values: object) -> Encode
     return replace(EncodeConfig(source=str(folder), out=str(out), model=str(model), commit_rows=2), **values)  # type: ignore[arg-type]
 
 
-def encode_locally(config: EncodeConfig, **options: object) -> Summary:
-    return encode_with(config, lambda job: run_locally(job, "cpu"), **options)
+def encode_locally(config: EncodeConfig, *, restart: bool = False, retry: frozenset[str] = frozenset()) -> Summary:
+    return encode_with(config, RunLocally("cpu").run, restart=restart, retry=retry)
 
 
-def encode_with(config: EncodeConfig, run: object, **options: object) -> Summary:
-    settings: dict[str, object] = {"restart": False, "retry": frozenset(), "workers": "a test", "model_workers": 1}
-    return encode(config, run, device="cpu", say=print, watch=lambda _: None, **{**settings, **options})  # type: ignore[arg-type]
+def encode_with(
+    config: EncodeConfig, run: Run, *, restart: bool = False, retry: frozenset[str] = frozenset()
+) -> Summary:
+    return encode(config, _Runner(run), restart=restart, retry=retry, say=print, watch=lambda _: None)
+
+
+@dataclass(frozen=True)
+class _Runner:
+    run: Run
+    device: str = "cpu"
+    workers: str = "a test"
+    model_workers: int = 1
+
+    def facts(self) -> dict[str, object]:
+        return {}
 
 
 def _cut_off_after(job: Job, chunks: int) -> Iterator[ChunkReport]:
     some = replace(job, chunks=job.chunks[:chunks])
-    yield from run_locally(some, "cpu")
+    yield from RunLocally("cpu").run(some)
     raise _CutOff
 
 
 def _noting(job: Job, done: list[int]) -> Iterator[ChunkReport]:
     done.extend(job.chunks)
-    yield from run_locally(job, "cpu")
+    yield from RunLocally("cpu").run(job)
 
 
 def rows_of(out: Path) -> list[dict[str, object]]:

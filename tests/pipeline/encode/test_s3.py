@@ -11,7 +11,7 @@ import s3fs
 from raypipe import storage
 from raypipe.pipeline.encode.config import EncodeConfig
 from raypipe.pipeline.encode.job import Job
-from raypipe.pipeline.encode.local import run_locally
+from raypipe.pipeline.encode.local import RunLocally
 from raypipe.pipeline.encode.sources.folder import walk_files
 from raypipe.pipeline.encode.stages import ChunkReport
 from tests.pictures import picture_bytes
@@ -83,5 +83,5 @@ def fill_bucket(server: S3Server, bucket: str, count: int) -> None:
 
 
 def _two_chunks_and_no_more(job: Job) -> Iterator[ChunkReport]:
-    yield from run_locally(replace(job, chunks=job.chunks[:2]), "cpu")
+    yield from RunLocally("cpu").run(replace(job, chunks=job.chunks[:2]))
     raise ConnectionAbortedError
