@@ -13,13 +13,14 @@ from raypipe.pipeline.generate import GenerateConfig, generate
 def generate_command(
     model: Annotated[str, typer.Argument(help="A model: a bundle's folder or URI, or the name of a shipped one.")],
     out: Annotated[
-        str, typer.Option(help="FILE.png (a grid), or FILE.npy: float32 [n,3,h,w], exact, nominally in [-1,1].")
+        str, typer.Option(help="FILE.png (a grid), or FILE.npy (float32, n x 3 x h x w, exact, about -1 to 1).")
     ],
     seeds: Annotated[str | None, typer.Option(help="0-31 or 1,5,9: z = RandomState(seed).randn(1, z_dim).")] = None,
     latents: Annotated[
-        str | None, typer.Option(help="FILE.npy of numbers: [n,L,D] is w+, [n,d] is what --space says.")
+        str | None,
+        typer.Option(help="FILE.npy of numbers: n x layers x width is w+; n x width is z, or w with --space w."),
     ] = None,
-    space: Annotated[str, typer.Option(help="z or w: what --latents of [n,d] are.")] = "z",
+    space: Annotated[str, typer.Option(help="z or w: what --latents of n x width are.")] = "z",
     label: Annotated[int | None, typer.Option("--class", help="For a conditional model: the class's number.")] = None,
     noise: Annotated[
         str, typer.Option(help="const (the model's own maps), none, or random (of each picture's seed or row number).")
