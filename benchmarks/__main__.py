@@ -1,0 +1,12 @@
+"""All benchmarks that need nothing from outside, one after the other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+ALL = ("benchmarks.encode", "benchmarks.memory", "benchmarks.stylegan2_forward")
+
+for name in ALL:
+    print(f"\n== {name}", flush=True)
+    subprocess.run([sys.executable, "-m", name], check=True)
