@@ -6,12 +6,14 @@ sends answers. The process ends by itself as soon as its parent closes the pipe 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
 import sys
 import threading
 import traceback
+import warnings
 from queue import SimpleQueue
 from types import TracebackType
 from typing import BinaryIO
@@ -86,13 +88,13 @@ def _report_exceptions(faces: Answers, sender: threading.Thread) -> None:
 
 def _be_the_first_to_go() -> None:
     """When memory runs out, the kernel should end this process, which is replaced, not the one that waits for it."""
-    if os.path.exists("/proc/self/oom_score_adj"):
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # Linux only
+        file.write("1000")
 
 
 def _be_silent() -> None:
     """Image libraries complain on stderr about every damaged file; the answers say it all."""
+    warnings.simplefilter("ignore")
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)

@@ -177,7 +177,7 @@ class _Child:
         self_answers, answers = os.pipe()
         paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "raypipe.pipeline.encode.decode_child", str(requests), str(answers)],
+            [sys.executable, "-P", "-m", "raypipe.pipeline.encode.decode_child", str(requests), str(answers)],
             stdin=subprocess.DEVNULL,
             pass_fds=(requests, answers),
             # One process decodes on one core; threads of its libraries would only fight with the neighbours.

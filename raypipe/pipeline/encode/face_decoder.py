@@ -60,7 +60,7 @@ class DecodedFace:
 
 
 class FaceDecoder:
-    """Decodes, turns upright, aligns and resizes. Plain values inside, so it travels to other processes."""
+    """Decodes, turns upright, aligns and resizes. In another process it is built anew from its settings."""
 
     def __init__(self, config: FaceConfig, size: int) -> None:
         if size < 1:
@@ -69,6 +69,10 @@ class FaceDecoder:
             _landmark_finder(config)  # bad weights are told here, not with the first image
         self._config = config
         self._size = size
+
+    def __reduce__(self) -> tuple[type[FaceDecoder], tuple[FaceConfig, int]]:
+        # So a decode process loads the detector before its first image, whose time limit is not for that.
+        return FaceDecoder, (self._config, self._size)
 
     def __call__(self, content: bytes, landmarks: Landmarks | None) -> DecodedFace:
         """``landmarks`` [5,2] or [68,2] in pixels of the upright picture; only ``ffhq`` looks at them."""
