@@ -17,7 +17,7 @@ errors = Console(stderr=True, highlight=False)
 
 def say(message: str) -> None:
     """A line for people. Standard output is left to results."""
-    errors.print(message, markup=False)
+    errors.print(message, markup=False, soft_wrap=True)
 
 
 class _Rate(ProgressColumn):

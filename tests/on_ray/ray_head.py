@@ -31,13 +31,17 @@ class RayHead:
     token: str
     environment: dict[str, str]
 
+    def get(self, path: str) -> Any:
+        """The answer of the dashboard's server, from JSON."""
+        request = urllib.request.Request(f"{self.address}{path}")
+        request.add_header("Authorization", f"Bearer {self.token}")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
     def job(self, submission_id: str) -> dict[str, Any] | None:
         """What the cluster knows of a job; None if nothing."""
-        request = urllib.request.Request(f"{self.address}/api/jobs/{submission_id}")
-        request.add_header("Authorization", f"Bearer {self.token}")
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return dict(json.load(answer))
+            return dict(self.get(f"/api/jobs/{submission_id}"))
         except urllib.error.HTTPError as error:
             if error.code != 404:
                 raise
