@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -89,7 +88,7 @@ def main() -> None:
         sys.exit(f"the pictures differ by more than {TOLERANCE:g} of their standard deviation")
 
 
-def import_rosinality(checkout: Path, device: str) -> ModuleType:
+def import_rosinality(checkout: Path, device: str) -> Any:
     """Their ``model.py``."""
     if not (checkout / "model.py").is_file():
         sys.exit(f"{checkout} has no model.py: it must be a checkout of rosinality/stylegan2-pytorch")
@@ -104,7 +103,7 @@ def import_rosinality(checkout: Path, device: str) -> ModuleType:
         sys.path.remove(str(checkout))
 
 
-def build_pair(theirs: ModuleType, size: int, divisor: int, device: str) -> tuple[nn.Module, Generator]:
+def build_pair(theirs: Any, size: int, divisor: int, device: str) -> tuple[nn.Module, Generator]:
     """Their generator and ours with the same random weights; noise and biases are not zero."""
     torch.manual_seed(0)
     with narrowed(theirs, divisor):
@@ -117,7 +116,7 @@ def build_pair(theirs: ModuleType, size: int, divisor: int, device: str) -> tupl
 
 
 @contextmanager
-def narrowed(theirs: ModuleType, divisor: int) -> Iterator[None]:
+def narrowed(theirs: Any, divisor: int) -> Iterator[None]:
     """While it lasts, their layers are built with so many times fewer channels: the table itself is no option."""
     constant, conv, to_rgb = theirs.ConstantInput, theirs.StyledConv, theirs.ToRGB
     theirs.ConstantInput = lambda channels: constant(channels // divisor)
