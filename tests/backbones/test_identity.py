@@ -19,7 +19,11 @@ def test_network_has_the_tensors_of_the_public_file() -> None:
         state = IdentityNetwork(IdentityConfig()).state_dict()
     assert {name: list(tensor.shape) for name, tensor in state.items()} == {k: s for k, (s, _) in layout.items()}
     assert is_identity_state(state)
-    assert identity_part_of_state(state).config["embedding_dim"] == 512
+
+
+def test_a_file_of_other_sizes_is_refused() -> None:
+    with pytest.raises(BadWeights, match="of another shape"):
+        identity_part_of_state(IdentityNetwork(IdentityConfig(embedding_dim=8)).state_dict())
 
 
 def test_vectors_have_unit_length_and_do_not_depend_on_the_batch() -> None:

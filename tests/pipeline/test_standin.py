@@ -105,13 +105,16 @@ def test_learning_rate_rises_stays_and_falls_to_zero() -> None:
 
 def test_the_mapping_network_takes_on_the_distribution_of_codes() -> None:
     torch.manual_seed(0)
-    generator = Generator(GeneratorConfig(size=8, style_dim=8, z_dim=8, mapping_layers=2, mapping_lr_multiplier=1.0))
+    config = GeneratorConfig(
+        size=8, style_dim=8, z_dim=16, channels=(4, 4), mapping_layers=2, mapping_width=64, mapping_lr_multiplier=1.0
+    )
+    generator = Generator(config)
     codes = torch.randn(2000, 8) @ torch.diag(torch.linspace(0.5, 1.5, 8)) + torch.linspace(-0.3, 0.3, 8)
-    fit_mapping(generator, codes, steps=200, seed=0)
+    fit_mapping(generator, codes, steps=150, seed=0)
     with torch.no_grad():
-        made = generator.mapping(torch.randn(4000, 8))
+        made = generator.mapping(torch.randn(4000, 16))
     assert ((made.mean(0) - codes.mean(0)).abs() < 0.2 * codes.std(0)).all()
-    torch.testing.assert_close(made.std(0), codes.std(0), rtol=0.2, atol=0)
+    torch.testing.assert_close(made.std(0), codes.std(0), rtol=0.3, atol=0)
     torch.testing.assert_close(generator.w_avg, made.mean(0), rtol=0, atol=0.2)
 
 

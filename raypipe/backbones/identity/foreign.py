@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from raypipe.backbones.identity.network import KIND, IdentityConfig
+from raypipe.backbones.identity.network import KIND, IdentityConfig, load_identity
 from raypipe.config import as_dict
 from raypipe.weights import Part
 
@@ -17,5 +17,11 @@ def is_identity_state(state: Mapping[str, object]) -> bool:
 
 
 def identity_part_of_state(state: Mapping[str, Tensor]) -> Part:
-    """The state dict as a bundle's part: the names are already ours, ``load_identity`` checks the shapes."""
-    return Part(KIND, as_dict(IdentityConfig()), dict(state))
+    """The state dict as a bundle's part; the names are already ours.
+
+    Raises:
+        BadWeights: a tensor is missing, unknown or of another shape.
+    """
+    part = Part(KIND, as_dict(IdentityConfig()), dict(state))
+    load_identity(part, "cpu")
+    return part

@@ -24,7 +24,7 @@ def fit_mapping(generator: Generator, codes_ND: Tensor, *, steps: int, seed: int
     """
     random = torch.Generator().manual_seed(seed)
     mean, std = codes_ND.mean(0), codes_ND.std(0)
-    optimiser = torch.optim.Adam(generator.mapping.parameters(), lr=5e-3, betas=(0.9, 0.99))
+    optimiser = torch.optim.Adam(generator.mapping.parameters(), lr=1e-2, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=1e-5)
     _, _, axes = torch.linalg.svd((codes_ND - mean) / std, full_matrices=False)
     losses = []
@@ -47,7 +47,7 @@ def fit_mapping(generator: Generator, codes_ND: Tensor, *, steps: int, seed: int
 
 
 def _sliced_distance(made_ND: Tensor, wanted_ND: Tensor, lines_DK: Tensor) -> Tensor:
-    made, wanted = (made_ND @ lines_DK).sort(0).values, (wanted_ND @ lines_DK).sort(0).values
+    made, wanted = (lines_DK.T @ made_ND.T).sort(1).values, (lines_DK.T @ wanted_ND.T).sort(1).values
     return F.mse_loss(made, wanted)
 
 
