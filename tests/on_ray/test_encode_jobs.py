@@ -24,7 +24,7 @@ from tests.pipeline.encode.test_job import config_for, encode_locally, part_byte
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 REPOSITORY = Path(__file__).parents[2]
-IMAGES, COMMIT_ROWS = 64, 4
+IMAGES, COMMIT_ROWS = 40, 4
 STATUSES = {"ok": IMAGES, "decode_not_an_image": 1}
 JOB_TIMEOUT_S = 240
 
