@@ -112,13 +112,14 @@ def prepare(
     """List the source (or take the listing of an earlier run), agree with what is there, find what is left."""
     bundle = open_bundle(config.model)
     asked = _identity(config, bundle)
+    listing = open_listing(dataset.listing_uri)
     plan = dataset.read_json(*PLAN)
-    if plan is None:
+    if plan is None or listing is None or not listing.rows:  # nothing was ever encoded
         dataset.refuse_foreign_files()
         plan = _new_plan(config, asked, bundle, device)
         dataset.write_json(plan, *PLAN)
+        listing = _list_source(config, dataset, plan["commit_rows"], say)
     _refuse_other_plan(plan["made_from"], asked, config.out)
-    listing = open_listing(dataset.listing_uri) or _list_source(config, dataset, plan["commit_rows"], say)
     say(listing.in_words())
     finished = dataset.finished_chunks()
     unfinished = set(range(listing.chunks)) - finished

@@ -192,6 +192,8 @@ def test_no_images_is_wrong_usage_that_says_what_was_passed_over(tmp_path: Path,
     (tmp_path / "in" / "a.csv").write_text("x")
     with pytest.raises(WrongUsage, match=r"\.csv"):
         encode_locally(config_for(tmp_path / "in", tmp_path / "out", model))
+    fill_folder(tmp_path / "right", 1)
+    assert encode_locally(config_for(tmp_path / "right", tmp_path / "out", model)).statuses == {"ok": 1}
 
 
 def test_a_runner_that_leaves_chunks_out_is_not_called_success(tmp_path: Path, model: Path) -> None:
