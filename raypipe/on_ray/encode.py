@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
@@ -21,6 +22,8 @@ import ray.data
 import torch
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
+from ray.data.exceptions import ExecutionTimeoutError
+from ray.exceptions import RayError
 from ray.util.metrics import Counter
 
 from raypipe.errors import ModelMismatch, RaypipeError
@@ -109,13 +112,17 @@ class RunOnRay:
         """Do the chunks, in any order, as many at once as the layout allows.
 
         Raises:
-            RaypipeError: workers died more often than the settings allow; what is committed stays.
+            RaypipeError: a stage failed, workers died more often than the settings allow, or nothing moved for too
+                long. What is committed stays.
         """
         if not job.chunks:
             return
         _configure(self.settings)
-        for row in self._dataset(job).iter_rows():
-            yield ChunkReport(**json.loads(row["report"]))
+        try:
+            for row in self._dataset(job).iter_rows():
+                yield ChunkReport(**json.loads(row["report"]))
+        except (RayError, ExecutionTimeoutError) as error:
+            raise RaypipeError(f"the cluster did not finish the job: {_cause(error)}") from error
 
     def _dataset(self, job: Job) -> ray.data.Dataset:
         layout, work = self.layout, job.work
@@ -138,6 +145,13 @@ class RunOnRay:
             )
             .map_batches(_commit_chunk, fn_kwargs={"work": work}, num_cpus=layout.write_cpus, **whole_blocks)
         )
+
+
+def _cause(error: BaseException) -> str:
+    """What a person needs of an error: of a trace that Ray carried over as text, the last line; else the first."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    raised = [line for line in lines if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Weights|Mismatch|Usage): ", line)]
+    return (raised or lines[:1])[-1].removeprefix("raypipe.errors.")
 
 
 class _EncodeActor:

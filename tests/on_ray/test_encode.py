@@ -16,14 +16,16 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from raypipe.errors import ImpossibleCluster
+from raypipe.errors import ImpossibleCluster, RaypipeError
 from raypipe.on_ray.encode import RunOnRay, layout_for
 from raypipe.on_ray.settings import RaySettings
 from raypipe.pipeline.encode.config import EncodeConfig
-from raypipe.pipeline.encode.job import encode
+from raypipe.pipeline.encode.job import Job, encode
+from raypipe.pipeline.encode.stages import ChunkReport
 from raypipe.pipeline.encode.summary import Summary
+from tests.models import tiny_model
 from tests.pictures import fill_folder
-from tests.pipeline.encode.test_job import encode_locally, part_bytes
+from tests.pipeline.encode.test_job import encode_locally, encode_with, part_bytes
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -45,7 +47,7 @@ def expected(faces_folder: Path, model: Path, tmp_path_factory: pytest.TempPathF
     return part_bytes(out)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def two_nodes() -> Iterator[Cluster]:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 200 * 2**20})
     cluster.add_node(num_cpus=2, object_store_memory=200 * 2**20)
@@ -53,17 +55,6 @@ def two_nodes() -> Iterator[Cluster]:
     yield cluster
     ray.shutdown()
     cluster.shutdown()
-
-
-def test_two_nodes_give_what_one_process_gives_though_one_dies(
-    two_nodes: Cluster, faces_folder: Path, model: Path, tmp_path: Path, expected: dict[str, bytes]
-) -> None:
-    config = config_for(faces_folder, tmp_path / "out", model)
-    with when_parts_exist(tmp_path / "out", 5, lambda: two_nodes.remove_node(worker_node(two_nodes), False)):
-        summary = encode_on_ray(config)
-    assert len([node for node in ray.nodes() if node["Alive"]]) == 1
-    assert summary.statuses == {"ok": IMAGES, "decode_not_an_image": 1}
-    assert part_bytes(tmp_path / "out") == expected
 
 
 def test_a_killed_model_worker_costs_nothing_but_time(
@@ -81,8 +72,28 @@ def test_a_killed_model_worker_costs_nothing_but_time(
         encode_on_ray(config_for(faces_folder, tmp_path / "out", model))
     assert killed
     assert part_bytes(tmp_path / "out") == expected
+
+
+def test_a_missing_gpu_is_refused_before_anything_begins(two_nodes: Cluster, faces_folder: Path, model: Path) -> None:
     with pytest.raises(ImpossibleCluster, match="no node has a GPU"):
-        layout_for(config_for(faces_folder, tmp_path / "out", model), RaySettings(), require_gpu=True)
+        layout_for(config_for(faces_folder, Path("out"), model), RaySettings(), require_gpu=True)
+
+
+def test_a_failing_stage_is_one_clear_error_and_what_is_committed_stays(
+    two_nodes: Cluster, faces_folder: Path, tmp_path: Path
+) -> None:
+    tiny_model(tmp_path / "model")
+    config = config_for(faces_folder, tmp_path / "out", tmp_path / "model")
+    settings = RaySettings(no_progress_timeout_s=120)
+    runner = RunOnRay(layout_for(config, settings, require_gpu=False), settings)
+
+    def run(job: Job) -> Iterator[ChunkReport]:
+        (tmp_path / "model" / "encoder.safetensors").unlink()
+        return runner.run(job)
+
+    with pytest.raises(RaypipeError, match=r"did not finish the job: BadWeights: .*encoder\.safetensors .* is missing"):
+        encode_with(config, run)
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 
 def test_a_killed_driver_is_succeeded_by_the_same_command(
@@ -102,6 +113,17 @@ def test_a_killed_driver_is_succeeded_by_the_same_command(
     assert "taking over from a job that died" in again.stderr
     assert part_bytes(out) == expected
     assert {name: (out / name).stat().st_mtime_ns for name in finished} == finished
+
+
+def test_two_nodes_give_what_one_process_gives_though_one_dies(
+    two_nodes: Cluster, faces_folder: Path, model: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
+    config = config_for(faces_folder, tmp_path / "out", model)
+    with when_parts_exist(tmp_path / "out", 5, lambda: two_nodes.remove_node(worker_node(two_nodes), False)):
+        summary = encode_on_ray(config)
+    assert len([node for node in ray.nodes() if node["Alive"]]) == 1
+    assert summary.statuses == {"ok": IMAGES, "decode_not_an_image": 1}
+    assert part_bytes(tmp_path / "out") == expected
 
 
 def config_for(folder: Path, out: Path, model: Path) -> EncodeConfig:
