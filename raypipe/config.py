@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,10 @@ def read_config(cls: type[T], values: Mapping[str, Any] | None = None, overrides
         if not separator:
             problems.append(f"{override!r} is not of the form key=value")
             continue
-        _set_key(tree, key.split("."), yaml.safe_load(text))
+        try:
+            _set_key(tree, key.split("."), yaml.safe_load(text))
+        except yaml.YAMLError as error:
+            problems.append(f"{override!r}: the value is not valid YAML: {error}")
     built = _build(cls, tree, "", problems)
     if problems:
         raise WrongUsage("\n".join(problems))
@@ -106,8 +110,8 @@ def _convert(value: Any, wanted: Any, where: str, problems: list[str]) -> Any:
             return {key: _convert(item, choices[1], f"{where}.{key}", problems) for key, item in value.items()}
     elif dataclasses.is_dataclass(wanted) and isinstance(value, Mapping):
         return _build(wanted, value, where + ".", problems)
-    elif wanted is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+    elif wanted is float and (number := _finite(value)) is not None:
+        return number
     elif (
         (wanted is int and isinstance(value, int) and not isinstance(value, bool))
         or wanted is Any
@@ -116,6 +120,17 @@ def _convert(value: Any, wanted: Any, where: str, problems: list[str]) -> Any:
         return value
     problems.append(f"{where!r} must be {_type_name(wanted)}, got {value!r}")
     return None
+
+
+def _finite(value: Any) -> float | None:
+    """A number, also one that YAML 1.1 takes for a word (``1e-4``); None for anything else, nan and inf."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _type_name(wanted: Any) -> str:

@@ -10,10 +10,22 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from raypipe.errors import WrongUsage
+
 
 def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The filesystem of ``uri`` (a plain path is local) and the path on it, without the protocol."""
-    fs, path = fsspec.core.url_to_fs(uri)
+    """The filesystem of ``uri`` (a plain path is local) and the path on it, without the protocol.
+
+    Raises:
+        WrongUsage: a protocol that fsspec does not know, or whose package is not installed.
+    """
+    if uri.startswith("file://") or "://" not in uri:
+        local = LocalFileSystem()  # asked directly: fsspec would take "::" in a file's name for a chain of URIs
+        return local, str(local._strip_protocol(uri)).rstrip("/")
+    try:
+        fs, path = fsspec.core.url_to_fs(uri)
+    except (ValueError, ImportError) as error:
+        raise WrongUsage(f"{uri!r} cannot be opened: {error}") from error
     return fs, str(path).rstrip("/")
 
 

@@ -40,6 +40,23 @@ def test_an_integer_is_no_other_thing(value: object) -> None:
         read_config(Outer, {"count": value})
 
 
+@pytest.mark.parametrize("text", ["1e-4", "0.0001", "1.0e-4"])
+def test_numbers_may_be_written_as_people_do(text: str) -> None:
+    """YAML 1.1 takes the first for a word."""
+    assert read_config(Outer, {"count": 1}, [f"inner.rate={text}"]).inner.rate == 1e-4
+
+
+@pytest.mark.parametrize("text", [".nan", ".inf", "fast", "true"])
+def test_a_number_is_a_finite_one(text: str) -> None:
+    with pytest.raises(WrongUsage, match=r"'inner\.rate' must be float"):
+        read_config(Outer, {"count": 1}, [f"inner.rate={text}"])
+
+
+def test_an_override_that_is_no_yaml_is_a_mistake_like_others() -> None:
+    with pytest.raises(WrongUsage, match=r"(?s)'inner\.rate=\[': the value is not valid YAML.*missing key 'count'"):
+        read_config(Outer, {}, ["inner.rate=["])
+
+
 def test_a_config_survives_being_written_down() -> None:
     config = Outer(count=2, inner=Inner(names=("x",)))
     assert read_config(Outer, as_dict(config)) == config

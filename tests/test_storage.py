@@ -6,6 +6,19 @@ from pathlib import Path
 import pytest
 
 from raypipe import storage
+from raypipe.errors import WrongUsage
+
+
+@pytest.mark.parametrize("name", ["a::b.jpg", "a#b?c.jpg", "%20 é.jpg"])
+def test_a_local_name_means_itself(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    assert storage.read_bytes(str(tmp_path / name)) == b"x"
+    assert storage.read_bytes(f"file://{tmp_path}/{name}") == b"x"
+
+
+def test_an_unknown_protocol_is_wrong_usage() -> None:
+    with pytest.raises(WrongUsage, match="'nope://x' cannot be opened"):
+        storage.filesystem("nope://x")
 
 
 def test_a_write_that_fails_leaves_the_old_content_and_no_scratch(

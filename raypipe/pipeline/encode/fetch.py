@@ -6,8 +6,11 @@ A failure is a row's status, never an exception.
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
+import os
 import random
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,12 +20,16 @@ from typing import Any
 
 import fsspec
 import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
 
 from raypipe import faces, storage
+from raypipe.errors import RaypipeError
 from raypipe.pipeline.encode.config import FetchConfig
 from raypipe.pipeline.encode.sources.parquet import ROW_MARK, read_images
 
 GAP_BYTES = 64 * 1024
+PASSING = (408, 425, 429)  # of HTTP's 4xx answers, those that waiting helps against
+SPANS_AHEAD = 2  # requests a thread: one that is being read, one that waits for the decoder
 
 
 @dataclass(frozen=True)
@@ -51,21 +58,26 @@ class Fetcher:
         self._threads = ThreadPoolExecutor(config.threads, thread_name_prefix="fetch")
 
     def fetch(self, entries: pa.Table) -> Iterator[Fetched]:
-        """One result a row, in order, while later ones are still being read.
+        """One result a row, in order, while a few later ones are still being read: what waits does not grow with the
+        chunk.
 
         Rows that the listing found fault with are not fetched.
         """
         rows = entries.select(["uri", "file", "offset", "bytes", "problem", "problem_detail"]).to_pylist()
+        spans = self._spans(rows)
         results: dict[int, tuple[Future[list[Fetched]], int]] = {}
-        for span in self._spans(rows):
-            future = self._threads.submit(_read_with_retries, span, self._config)
-            results |= {row: (future, place) for place, row in enumerate(span.rows)}
+        last_rows: set[int] = set()
         for number, row in enumerate(rows):
             if row["problem"]:
                 yield Fetched(None, row["problem"], row["problem_detail"])
-            else:
-                future, place = results.pop(number)
-                yield future.result()[place]
+                continue
+            while len(last_rows) < SPANS_AHEAD * self._config.threads and (span := next(spans, None)):
+                future = self._threads.submit(_read_with_retries, span, self._config)
+                results |= {place: (future, i) for i, place in enumerate(span.rows)}
+                last_rows.add(span.rows[-1])
+            future, place = results.pop(number)
+            last_rows.discard(number)
+            yield future.result()[place]
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -73,7 +85,7 @@ class Fetcher:
     def _spans(self, rows: list[dict[str, Any]]) -> Iterator[_Span]:
         todo = [number for number, row in enumerate(rows) if not row["problem"]]
         for (file, is_cell), group in itertools.groupby(
-            todo, key=lambda number: (rows[number]["file"], ROW_MARK in rows[number]["uri"])
+            todo, key=lambda number: (rows[number]["file"], _is_cell(rows[number]))
         ):
             numbers = list(group)
             if is_cell:
@@ -98,6 +110,10 @@ class Fetcher:
             return [content[offset - first : offset - first + size] for offset, size in ranges]
 
         return read
+
+
+def _is_cell(row: dict[str, Any]) -> bool:
+    return bool(row["uri"] == f"{row['file']}{ROW_MARK}{row['offset']}")
 
 
 def _neighbours(numbers: list[int], rows: list[dict[str, Any]], span_bytes: int) -> Iterator[list[int]]:
@@ -141,14 +157,19 @@ def _classify(error: BaseException) -> tuple[str, bool]:
         return "fetch_denied", False
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)) or "timeout" in type(error).__name__.lower():
         return "fetch_timeout", True
-    is_final = isinstance(error, (IsADirectoryError, NotADirectoryError, ValueError, pa.ArrowException))
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return "fetch_404", False
+    final = (IsADirectoryError, NotADirectoryError, ValueError, RaypipeError, pa.ArrowException)
+    status = getattr(error, "status", 0)
+    is_final = isinstance(error, final) or (400 <= status < 500 and status not in PASSING)
     return "fetch_error", not is_final
 
 
 @cache
 def _storage_errors() -> tuple[type[BaseException], ...]:
     """What storage libraries raise. Those of S3 and HTTP are not OSErrors, and may not be installed."""
-    errors: list[type[BaseException]] = [OSError, EOFError, ValueError, pa.ArrowException, asyncio.TimeoutError]
+    errors: list[type[BaseException]] = [OSError, EOFError, ValueError, RaypipeError, pa.ArrowException]
+    errors.append(asyncio.TimeoutError)
     try:
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -166,6 +187,8 @@ def _storage_errors() -> tuple[type[BaseException], ...]:
 
 def _read(file: str, start: int | None, end: int | None, timeout_s: float) -> bytes:
     fs, path = storage.filesystem(file)
+    if isinstance(fs, LocalFileSystem) and not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError(f"{path} is no regular file")  # a pipe or a device may never end
     if fs.async_impl:
         return bytes(fsspec.asyn.sync(fs.loop, fs._cat_file, path, start=start, end=end, timeout=timeout_s))
     return bytes(fs.cat_file(path, start=start, end=end))

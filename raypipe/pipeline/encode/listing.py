@@ -8,13 +8,13 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raypipe import storage
+from raypipe import faces, storage
 from raypipe.errors import RaypipeError
 
 LISTING_FILE = "listing.json"
@@ -33,6 +33,27 @@ ENTRY_FIELDS = [
 ]
 """``uri`` is for people; ``file`` is what is opened; ``offset`` is the first byte in it (a row's number in a Parquet
 file); ``bytes`` is -1 where the source does not say. ``problem`` is a status known already from the listing."""
+
+STAGE_COLUMNS = ("pixels", "keep", "chunk", "fetched_bytes", "fetch_s", "decode_s", "model_s", "write_s")
+"""What the stages of the job say to each other beside the columns of the dataset."""
+
+RESERVED = frozenset({field.name for field in (*faces.base_fields(), *ENTRY_FIELDS)} | set(STAGE_COLUMNS))
+
+
+def label_names(given: Iterable[str]) -> list[str]:
+    """What a source's own columns are called in the listing and the dataset: ``source_status`` where ``status`` is
+    ours, and never twice the same."""
+    names: list[str] = []
+    for name in map(storable, given):
+        while name in RESERVED or name in names:
+            name = f"source_{name}"
+        names.append(name)
+    return names
+
+
+def storable(text: str) -> str:
+    """Text as it is; bytes of file names that are no UTF-8 (which Python keeps as lone surrogates) spelled out."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +96,18 @@ class Listing:
         )
 
     def read_chunk(self, chunk: int) -> pa.Table:
-        """The rows of a chunk: ``ENTRY_FIELDS``, then the label columns."""
-        name = _file_name(chunk // CHUNKS_PER_FILE)
-        fs, path = storage.filesystem(storage.join(self.uri, name))
-        with fs.open(path, "rb") as file:
-            return pq.ParquetFile(file).read_row_group(chunk % CHUNKS_PER_FILE)
+        """The rows of a chunk: ``ENTRY_FIELDS``, then the label columns.
+
+        Raises:
+            RaypipeError: the file is damaged or gone.
+        """
+        uri = storage.join(self.uri, _file_name(chunk // CHUNKS_PER_FILE))
+        fs, path = storage.filesystem(uri)
+        try:
+            with fs.open(path, "rb") as file:
+                return pq.ParquetFile(file).read_row_group(chunk % CHUNKS_PER_FILE)
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
+            raise RaypipeError(f"{uri} is damaged ({error}); start again with --restart") from error
 
 
 def write_listing(
@@ -139,12 +167,29 @@ def _write_file(uri: str, groups: list[list[Entry]], schema: pa.Schema) -> None:
 def _groups(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
     group: list[Entry] = []
     for entry in entries:
-        group.append(entry)
+        group.append(_storable_entry(entry))
         if len(group) == size:
             yield group
             group = []
     if group:
         yield group
+
+
+def _storable_entry(entry: Entry) -> Entry:
+    """An address that cannot be written down cannot be opened later either: that is the row's problem."""
+    texts = (entry.image_id, entry.uri, entry.file, entry.problem_detail)
+    labels = {n: storable(v) if isinstance(v, str) else v for n, v in (entry.labels or {}).items()}
+    if all(map(_is_storable, texts)):
+        return replace(entry, labels=labels) if labels != (entry.labels or {}) else entry
+    image_id, uri, file, detail = map(storable, texts)
+    problem = entry.problem
+    if not problem and file != entry.file:
+        problem, detail = "fetch_error", "the name of the file is not UTF-8; rename it"
+    return replace(entry, image_id=image_id, uri=uri, file=file, problem=problem, problem_detail=detail, labels=labels)
+
+
+def _is_storable(text: str) -> bool:
+    return text.isascii() or storable(text) == text
 
 
 def _file_name(number: int) -> str:

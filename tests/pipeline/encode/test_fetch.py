@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 
 from raypipe.pipeline.encode.config import FetchConfig
 from raypipe.pipeline.encode.fetch import Fetched, Fetcher
 from raypipe.pipeline.encode.listing import ENTRY_FIELDS
+from tests.pictures import fill_folder
 
 
 def test_a_refusal_is_a_status_and_is_not_tried_again() -> None:
@@ -25,6 +27,27 @@ def test_what_may_pass_is_tried_again() -> None:
         fetched = fetch(address, retries=3)
         assert (fetched.status, fetched.content) == ("ok", b"content")
         assert len(asked) == 3
+
+
+def test_a_server_that_asks_to_wait_is_asked_again_and_one_that_has_no_such_thing_is_not() -> None:
+    with web_server([429, 200]) as (address, asked):
+        assert fetch(address, retries=3).status == "ok"
+    with web_server([410]) as (address, asked):
+        assert fetch(address, retries=3).status == "fetch_error"
+        assert len(asked) == 1
+
+
+def test_reading_goes_only_a_little_ahead_of_who_takes(tmp_path: Path) -> None:
+    folder = fill_folder(tmp_path, 50)
+    addresses = [str(path) for path in sorted(folder.iterdir())]
+    rows = [{"image_id": a, "uri": a, "file": a, "offset": 0, "bytes": -1, "problem": ""} for a in addresses]
+    fetcher = Fetcher(FetchConfig(threads=2))
+    fetched = fetcher.fetch(pa.Table.from_pylist(rows, schema=pa.schema(ENTRY_FIELDS)))
+    next(fetched)
+    for address in addresses[10:]:
+        Path(address).unlink()
+    assert [one.status for one in fetched] == ["ok"] * 9 + ["fetch_404"] * 40
+    fetcher.close()
 
 
 def test_what_does_not_pass_is_an_error_with_its_cause() -> None:

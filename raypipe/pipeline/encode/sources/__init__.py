@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
 
+from raypipe import storage
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.config import SourceConfig
 from raypipe.pipeline.encode.listing import Entry
 from raypipe.pipeline.encode.sources import celeba, folder, parquet, webdataset
+
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,30 +40,53 @@ def open_source(uri: str, columns: SourceConfig) -> Source:
         WrongUsage: nothing is there, or it is a layout that cannot be read in place.
     """
     files = _first_names(uri)
+    skipped: dict[str, int] = {}
     if celeba.is_celeba(uri):
         table = celeba.read_tables(uri)
         return Source(
-            kind="celeba", entries=lambda: celeba.entries(uri, table), labels=table.label_fields(), align="celeba"
+            kind="celeba",
+            entries=lambda: celeba.entries(uri, table, skipped),
+            labels=table.label_fields(),
+            align=celeba.usual_crop(uri),
+            skipped=skipped,
         )
-    if any(name.endswith((".parquet", ".pq")) for name in files):
+    has_images = any(name.endswith(tuple(folder.IMAGE_EXTENSIONS)) for name in files)
+    if any(name.endswith(parquet.EXTENSIONS) for name in files):
         reader = parquet.open_parquet(uri, columns)
         return Source(
-            kind="parquet", entries=reader.entries, labels=reader.label_fields, image_column=reader.image_column
+            kind="parquet",
+            entries=lambda: reader.entries(skipped),
+            labels=reader.label_fields,
+            image_column=reader.image_column,
+            skipped=skipped,
         )
-    if any(name.endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")) for name in files):
-        raise WrongUsage(f"{uri!r}: compressed archives cannot be read in place; unpack them or repack as .tar")
     if any(name.endswith(".tar") for name in files):
-        return Source(kind="webdataset", entries=lambda: webdataset.entries(uri), labels=webdataset.label_fields(uri))
-    skipped: dict[str, int] = {}
+        if has_images:
+            raise WrongUsage(f"{uri!r} holds images and tar shards; say which with a glob, {uri.rstrip('/')}/*.tar say")
+        labels = webdataset.find_labels(uri)
+        return Source(
+            kind="webdataset",
+            entries=lambda: webdataset.entries(uri, labels, skipped),
+            labels=[pa.field(label.name, label.type) for label in labels],
+            skipped=skipped,
+        )
+    if not has_images and any(name.endswith(COMPRESSED) for name in files):
+        raise WrongUsage(f"{uri!r}: compressed archives cannot be read in place; unpack them or repack as .tar")
     return Source(kind="folder", entries=lambda: folder.entries(uri, skipped), skipped=skipped)
 
 
 def _first_names(uri: str, most: int = 1000) -> list[str]:
-    names = []
+    """Names in lower case: those directly in a local folder, else the first below it."""
+    fs, path = storage.filesystem(uri)
+    names: list[str] = []
+    if isinstance(fs, LocalFileSystem) and os.path.isdir(path) and os.access(path, os.R_OK):
+        with os.scandir(path) as scan:
+            names = [child.name.lower() for child in scan if child.name[0] not in "._" and not child.is_dir()]
     for found in folder.walk_files(uri):
-        names.append(found.path)
-        if len(names) == most:
+        if len(names) >= most:
             break
+        if not found.problem:
+            names.append(found.path.lower())
     if not names:
         raise WrongUsage(
             f"no files at {uri!r}: a source is a folder or glob of images, Parquet files, .tar shards "

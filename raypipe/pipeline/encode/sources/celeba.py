@@ -13,8 +13,17 @@ import pyarrow as pa
 
 from raypipe import storage
 from raypipe.errors import WrongUsage
-from raypipe.pipeline.encode.listing import Entry
-from raypipe.pipeline.encode.sources.folder import FoundFile, walk_files
+from raypipe.pipeline.encode.align_face import celeba_box
+from raypipe.pipeline.encode.decode_image import BadImage, open_image
+from raypipe.pipeline.encode.listing import Entry, label_names
+from raypipe.pipeline.encode.sources.folder import (
+    IMAGE_EXTENSIONS,
+    FoundFile,
+    is_glob,
+    skip,
+    unlisted,
+    walk_files,
+)
 
 IMAGES = "img_align_celeba"
 ATTRIBUTES = "list_attr_celeba.txt"
@@ -32,12 +41,13 @@ class CelebATables:
     landmarks: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def label_fields(self) -> list[pa.Field]:
-        identity = [pa.field("identity", pa.int32())] if self.identities else []
-        return [*identity, *(pa.field(name, pa.int8()) for name in self.attribute_names)]
+        identity = [pa.field("identity", pa.int64())] if self.identities else []
+        names = label_names([*(field.name for field in identity), *self.attribute_names])[len(identity) :]
+        return [*identity, *(pa.field(name, pa.int8()) for name in names)]
 
 
 def is_celeba(uri: str) -> bool:
-    return not any(sign in uri for sign in "*?[") and storage.exists(storage.join(uri, ATTRIBUTES))
+    return not is_glob(uri) and storage.exists(storage.join(uri, ATTRIBUTES))
 
 
 def read_tables(uri: str) -> CelebATables:
@@ -52,13 +62,14 @@ def read_tables(uri: str) -> CelebATables:
             raise WrongUsage(f"{ATTRIBUTES}: {picture} has values other than -1 and 1")
     identities: dict[str, int] = {}
     if storage.exists(storage.join(uri, IDENTITIES)):
-        for number, line in enumerate(_lines(storage.join(uri, IDENTITIES)), start=1):
-            words = line.split()
-            identities[words[0]] = _whole_numbers(words[1:], 1, IDENTITIES, number)[0]
+        rows = _rows(_lines(storage.join(uri, IDENTITIES)), 1, IDENTITIES)
+        identities = {picture: values[0] for picture, values in rows.items()}
     landmarks: dict[str, tuple[int, ...]] = {}
     for name in LANDMARKS:
         if not landmarks and storage.exists(storage.join(uri, name)):
-            landmarks = _read_named(storage.join(uri, name))[1]
+            columns, landmarks = _read_named(storage.join(uri, name))
+            if len(columns) != 10:
+                raise WrongUsage(f"{name}: expected 10 columns (five points, x and y), got {len(columns)}")
     return CelebATables(
         attribute_names=names,
         attributes={picture: tuple(int(value > 0) for value in row) for picture, row in attributes.items()},
@@ -67,28 +78,46 @@ def read_tables(uri: str) -> CelebATables:
     )
 
 
-def entries(uri: str, tables: CelebATables) -> Iterator[Entry]:
-    """Pictures and named-but-missing pictures, merged in the order of their names."""
+def usual_crop(uri: str) -> str:
+    """``celeba`` where the first readable picture has the shape of the aligned ones, for which that crop was made;
+    ``center`` for made-up faces and others in the same layout."""
     fs, path = storage.filesystem(storage.join(uri, IMAGES))
-    missing = iter(sorted(set(tables.attributes)))
-    waiting = next(missing, None)
     for found in walk_files(storage.join(uri, IMAGES)) if fs.isdir(path) else ():
-        while waiting is not None and waiting < found.relative:
-            yield _entry(FoundFile(f"{path}/{waiting}", waiting, -1, ""), fs.unstrip_protocol(path), tables)
-            waiting = next(missing, None)
-        if waiting == found.relative:
-            waiting = next(missing, None)
-        yield _entry(found, fs.unstrip_protocol(path), tables)
-    while waiting is not None:
-        yield _entry(FoundFile(f"{path}/{waiting}", waiting, -1, ""), fs.unstrip_protocol(path), tables)
-        waiting = next(missing, None)
+        if found.problem or found.extension not in IMAGE_EXTENSIONS or not fs.isfile(found.path):
+            continue
+        try:
+            stored = open_image(fs.cat_file(found.path))
+        except (BadImage, PermissionError):
+            continue
+        try:
+            celeba_box(stored.width, stored.height)
+        except BadImage:
+            return "center"
+        break
+    return "celeba"
 
 
-def _entry(found: FoundFile, base: str, tables: CelebATables) -> Entry:
+def entries(uri: str, tables: CelebATables, skipped: dict[str, int]) -> Iterator[Entry]:
+    """Pictures in the order of their names, then those that are only named in the attribute table."""
+    fs, path = storage.filesystem(storage.join(uri, IMAGES))
+    labels = [field.name for field in tables.label_fields()][-len(tables.attribute_names) :]
+    missing = dict.fromkeys(tables.attributes)
+    for found in walk_files(storage.join(uri, IMAGES)) if fs.isdir(path) else ():
+        is_named = found.relative in missing
+        missing.pop(found.relative, None)
+        if found.problem:
+            yield unlisted(found, fs.unstrip_protocol(found.path))
+        elif is_named or found.extension in IMAGE_EXTENSIONS:
+            yield _entry(found, fs.unstrip_protocol(path), tables, labels)
+        else:
+            skip(found, skipped)
+    for name in sorted(missing):
+        yield _entry(FoundFile(f"{path}/{name}", name, -1, ""), fs.unstrip_protocol(path), tables, labels)
+
+
+def _entry(found: FoundFile, base: str, tables: CelebATables, attribute_labels: list[str]) -> Entry:
     address = f"{base.rstrip('/')}/{found.relative}"
-    labels: dict[str, int | None] = dict(
-        zip(tables.attribute_names, tables.attributes.get(found.relative, ()), strict=False)
-    )
+    labels: dict[str, int | None] = dict(zip(attribute_labels, tables.attributes.get(found.relative, ()), strict=False))
     if tables.identities:
         labels["identity"] = tables.identities.get(found.relative)
     points = tables.landmarks.get(found.relative)
@@ -107,27 +136,36 @@ def _read_named(uri: str) -> tuple[tuple[str, ...], dict[str, tuple[int, ...]]]:
     """A table with a line that counts, a line of column names, and a row a picture."""
     name = uri.rsplit("/", 1)[-1]
     lines = _lines(uri)
-    if len(lines) < 2 or not lines[0].strip().isdigit():
+    if len(lines) < 2 or not lines[0][1].strip().isdecimal():
         raise WrongUsage(f"{name}: the first line must be the number of rows, the second the column names")
-    columns = tuple(lines[1].split())
-    rows: dict[str, tuple[int, ...]] = {}
-    for number, line in enumerate(lines[2:], start=3):
-        words = line.split()
-        rows[words[0]] = _whole_numbers(words[1:], len(columns), name, number)
-    if len(rows) != int(lines[0]):
-        raise WrongUsage(f"{name}: the first line says {lines[0].strip()} rows, there are {len(rows)}")
+    columns = tuple(lines[1][1].split())
+    rows = _rows(lines[2:], len(columns), name)
+    if len(rows) != int(lines[0][1]):
+        raise WrongUsage(f"{name}: the first line says {lines[0][1].strip()} rows, there are {len(rows)}")
     return columns, rows
 
 
-def _whole_numbers(words: list[str], count: int, name: str, line: int) -> tuple[int, ...]:
+def _rows(lines: list[tuple[int, str]], count: int, name: str) -> dict[str, tuple[int, ...]]:
+    """Picture -> ``count`` whole numbers, a line a picture."""
+    rows: dict[str, tuple[int, ...]] = {}
+    for number, line in lines:
+        picture, *words = line.split()
+        try:
+            values = tuple(int(word) for word in words)
+        except ValueError as error:
+            raise WrongUsage(f"{name}, line {number}: {error}") from error
+        if len(values) != count or any(abs(value) >= 2**63 for value in values):
+            raise WrongUsage(f"{name}, line {number}: expected {count} 64-bit numbers, got {' '.join(words) or 'none'}")
+        if picture in rows:
+            raise WrongUsage(f"{name}, line {number}: {picture} stands in an earlier line too")
+        rows[picture] = values
+    return rows
+
+
+def _lines(uri: str) -> list[tuple[int, str]]:
+    """The lines that are not blank, with their numbers from 1."""
     try:
-        values = tuple(int(word) for word in words)
-    except ValueError as error:
-        raise WrongUsage(f"{name}, line {line}: {error}") from error
-    if len(values) != count:
-        raise WrongUsage(f"{name}, line {line}: expected {count} values, got {len(values)}")
-    return values
-
-
-def _lines(uri: str) -> list[str]:
-    return [line for line in storage.read_bytes(uri).decode().splitlines() if line.strip()]
+        text = storage.read_bytes(uri).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise WrongUsage(f"{uri} is not UTF-8 text: {error}") from error
+    return [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]

@@ -1,8 +1,12 @@
-"""Parquet files with a column of image bytes, or of addresses. Other scalar columns are kept as labels."""
+"""Parquet files with a column of image bytes, or of addresses. Other scalar columns are kept as labels.
+
+A file that is no Parquet is a row with status ``fetch_error``, as nobody can say how many it should have been.
+"""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,11 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raypipe import faces, storage
+from raypipe import storage
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.config import SourceConfig
-from raypipe.pipeline.encode.listing import ENTRY_FIELDS, Entry
-from raypipe.pipeline.encode.sources.folder import FoundFile, walk_files
+from raypipe.pipeline.encode.listing import Entry, label_names
+from raypipe.pipeline.encode.sources.folder import FoundFile, skip, unlisted, walk_files
+
+EXTENSIONS = (".parquet", ".pq")
 
 ID_NAMES = ("image_id", "id", "key", "__key__", "name")
 IMAGE_NAMES = ("image", "bytes", "image_bytes", "jpg", "png", "content", "img")
@@ -23,47 +29,86 @@ LANDMARK_NAMES = ("landmarks",)
 URI_NAMES = ("uri", "url", "path", "file", "filename", "file_name", "image_path")
 
 ROW_MARK = "#row="
+ROWS_AT_ONCE = 64
+"""Images of a row group that are in memory at once: a group may be the whole file."""
 
 
 @dataclass(frozen=True)
 class ParquetSource:
-    """Files of one schema. One of ``image_column`` (bytes, or a struct with ``bytes``) and ``uri_column`` is set."""
+    """Files of one schema. One of ``image_column`` (bytes, or a struct with ``bytes``) and ``uri_column`` is set.
+
+    ``labels``: column -> its field in the listing. A name that two columns share is not among them.
+    """
 
     uri: str
     id_column: str
     image_column: str
     uri_column: str
     landmarks_column: str
-    label_fields: list[pa.Field]
+    labels: dict[str, pa.Field]
 
-    def entries(self) -> Iterator[Entry]:
-        """One entry a row, in the order of files and rows. Ids that come again are marked, so are missing ones."""
+    @property
+    def label_fields(self) -> list[pa.Field]:
+        return list(self.labels.values())
+
+    def entries(self, skipped: dict[str, int]) -> Iterator[Entry]:
+        """One entry a row, in the order of files and rows. Ids that come again are marked, so are missing ones.
+
+        Raises:
+            WrongUsage: a file lacks a column that the first one has, or has it with other values.
+        """
         fs, _ = storage.filesystem(self.uri)
         seen = _SeenIds()
-        for found in _files(self.uri):
+        for found in walk_files(self.uri):
             address = fs.unstrip_protocol(found.path)
-            with fs.open(found.path, "rb") as file:
-                yield from self._file_entries(pq.ParquetFile(file), address, found, seen)
+            if found.problem:
+                yield unlisted(found, address)
+            elif found.extension in EXTENSIONS:
+                with fs.open(found.path, "rb") as file:
+                    yield from self._file_entries(file, address, found, seen)
+            elif not self.uri_column:  # else these are the pictures that the rows name
+                skip(found, skipped)
 
-    def _file_entries(self, parquet: pq.ParquetFile, address: str, found: FoundFile, seen: _SeenIds) -> Iterator[Entry]:
-        names = [field.name for field in self.label_fields]
-        own = (self.id_column, self.uri_column, self.landmarks_column)
-        wanted = [name for name in (*own, *map(_source_name, names)) if name]
+    def _file_entries(self, file: Any, address: str, found: FoundFile, seen: _SeenIds) -> Iterator[Entry]:
+        try:
+            parquet = pq.ParquetFile(file)
+        except pa.ArrowInvalid as error:
+            yield _damaged(found, address, error)
+            return
+        names = set(parquet.schema_arrow.names)
+        own = [name for name in (self.id_column, self.uri_column, self.landmarks_column) if name]
+        for name in filter(None, (self.image_column, *own)):
+            if name not in names:
+                raise WrongUsage(f"{found.path}: no column {name!r}, which other files have; columns: {sorted(names)}")
         row = 0
-        for batch in parquet.iter_batches(batch_size=8192, columns=wanted):
-            columns = {name: batch.column(name).to_pylist() for name in wanted}
+        labels = [name for name in self.labels if name in names]
+        for batch in parquet.iter_batches(batch_size=8192, columns=[*own, *labels]):
+            columns = {name: batch.column(name).to_pylist() for name in own}
+            told = {self.labels[name].name: self._label_values(batch, name, found) for name in labels}
             for i in range(batch.num_rows):
-                labels = {name: columns[_source_name(name)][i] for name in names}
                 image_id = columns[self.id_column][i] if self.id_column else f"{found.relative}{ROW_MARK}{row}"
                 where = columns[self.uri_column][i] if self.uri_column else None
-                entry = self._entry(image_id, where, address, row, found.etag, labels, seen)
-                yield replace(entry, landmarks=columns[self.landmarks_column][i]) if self.landmarks_column else entry
+                values = {name: column[i] for name, column in told.items()}
+                entry = self._entry(_text(image_id), _text(where), address, row, found.etag, values, seen)
+                yield (
+                    replace(entry, landmarks=_points(columns[self.landmarks_column][i]))
+                    if self.landmarks_column
+                    else entry
+                )
                 row += 1
 
+    def _label_values(self, batch: pa.RecordBatch, name: str, found: FoundFile) -> list[Any]:
+        wanted = self.labels[name].type
+        try:
+            return list(batch.column(name).cast(wanted, safe=False).to_pylist())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise WrongUsage(
+                f"{found.path}: column {name!r} is {batch.schema.field(name).type}, in other files {wanted}: {error}"
+            ) from error
+
     def _entry(
-        self, given: Any, where: str | None, address: str, row: int, etag: str, labels: dict[str, Any], seen: _SeenIds
+        self, image_id: str, where: str, address: str, row: int, etag: str, labels: dict[str, Any], seen: _SeenIds
     ) -> Entry:
-        image_id = "" if given is None else str(given)
         at_row = f"{address}{ROW_MARK}{row}"
         problem, detail = "", ""
         if not image_id:
@@ -90,12 +135,9 @@ def open_parquet(uri: str, columns: SourceConfig) -> ParquetSource:
     """Find the columns of the files at ``uri``, by name where ``columns`` does not say.
 
     Raises:
-        WrongUsage: no image or address column, or a named column that is not there.
+        WrongUsage: no image or address column, or a named column that is not there or of another type.
     """
-    fs, _ = storage.filesystem(uri)
-    first = next(_files(uri))
-    with fs.open(first.path, "rb") as file:
-        schema = pq.read_schema(file)
+    path, schema = _first_schema(uri)
     id_column = _pick(schema, columns.id_column, ID_NAMES, "id")
     image_column = "" if columns.uri_column else _pick(schema, columns.image_column, IMAGE_NAMES, "image")
     if image_column and not _holds_bytes(schema.field(image_column).type):
@@ -103,36 +145,47 @@ def open_parquet(uri: str, columns: SourceConfig) -> ParquetSource:
     uri_column = "" if image_column else _pick(schema, columns.uri_column, URI_NAMES, "address")
     if not image_column and not uri_column:
         raise WrongUsage(
-            f"{first.path}: no column of image bytes ({', '.join(IMAGE_NAMES)}) or of addresses "
+            f"{path}: no column of image bytes ({', '.join(IMAGE_NAMES)}) or of addresses "
             f"({', '.join(URI_NAMES)}) among: {', '.join(schema.names)}; name one with --image-column or --uri-column"
         )
+    if uri_column and not _holds_text(schema.field(uri_column).type):
+        raise WrongUsage(f"address column {uri_column!r} must hold text, not {schema.field(uri_column).type}")
     landmarks_column = _pick(schema, columns.landmarks_column, LANDMARK_NAMES, "landmarks")
     if landmarks_column and not _is_list_of_numbers(schema.field(landmarks_column).type):
         raise WrongUsage(f"landmarks column {landmarks_column!r} must hold lists of numbers: x0, y0, x1, y1, ...")
     used = {id_column, image_column, uri_column, landmarks_column}
-    labels = [
-        pa.field(_label_name(field.name), field.type)
-        for field in schema
-        if field.name not in used and _is_scalar(field.type)
-    ]
+    count = Counter(schema.names)
+    kept = [f for f in schema if f.name not in used and count[f.name] == 1 and _is_scalar(_plain(f.type))]
+    names = label_names(field.name for field in kept)
+    labels = {field.name: pa.field(name, _plain(field.type)) for field, name in zip(kept, names, strict=True)}
     return ParquetSource(uri, id_column, image_column, uri_column, landmarks_column, labels)
 
 
 def read_images(address: str, rows: list[int], image_column: str) -> list[bytes | None]:
-    """The image bytes of some rows (ascending) of a file; only their row groups are read."""
+    """The image bytes of some rows (ascending) of a file; only their row groups are read, ``ROWS_AT_ONCE`` at a time.
+
+    Raises:
+        ValueError: the file has no such rows or no such column: it is not the one that was listed.
+    """
     fs, path = storage.filesystem(address)
     contents: dict[int, bytes | None] = {}
     with fs.open(path, "rb") as file:
         parquet = pq.ParquetFile(file)
-        start = 0
+        if image_column not in parquet.schema_arrow.names or rows[-1] >= parquet.metadata.num_rows:
+            raise ValueError(f"{address} has changed: it has no column {image_column!r} or no row {rows[-1]}")
+        end = 0
         for group in range(parquet.num_row_groups):
-            end = start + parquet.metadata.row_group(group).num_rows
-            inside = [row - start for row in rows if start <= row < end]
-            if inside:
-                column = parquet.read_row_group(group, columns=[image_column]).column(0).combine_chunks()
-                taken = column.take(pa.array(inside)).to_pylist()
-                contents |= {start + row: _bytes_of(value) for row, value in zip(inside, taken, strict=True)}
-            start = end
+            start, end = end, end + parquet.metadata.row_group(group).num_rows
+            inside = {row for row in rows if start <= row < end}
+            if not inside:
+                continue
+            for batch in parquet.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[image_column]):
+                taken = [row for row in range(start, start + batch.num_rows) if row in inside]
+                values = batch.column(0).take(pa.array([row - start for row in taken], pa.int64())).to_pylist()
+                contents |= {row: _bytes_of(value) for row, value in zip(taken, values, strict=True)}
+                start += batch.num_rows
+                if start > max(inside):
+                    break
     return [contents[row] for row in rows]
 
 
@@ -155,14 +208,37 @@ class _SeenIds:
         return False
 
 
-def _files(uri: str) -> Iterator[FoundFile]:
-    return (found for found in walk_files(uri) if found.relative.endswith((".parquet", ".pq")))
+def _first_schema(uri: str) -> tuple[str, pa.Schema]:
+    """Of the first file that can be read."""
+    fs, _ = storage.filesystem(uri)
+    problem = "no Parquet file"
+    for found in walk_files(uri):
+        if found.extension in EXTENSIONS and not found.problem:
+            try:
+                with fs.open(found.path, "rb") as file:
+                    return found.path, pq.read_schema(file)
+            except pa.ArrowInvalid as error:
+                problem = f"{found.path}: {error}"
+    raise WrongUsage(f"{uri!r} has no readable Parquet file: {problem}")
+
+
+def _damaged(found: FoundFile, address: str, error: pa.ArrowInvalid) -> Entry:
+    return Entry(
+        image_id=f"{found.relative}#damaged",
+        uri=address,
+        file=address,
+        etag=found.etag,
+        problem="fetch_error",
+        problem_detail=f"not a readable Parquet file, its rows are missing here: {error}",
+    )
 
 
 def _pick(schema: pa.Schema, asked: str, usual: tuple[str, ...], what: str) -> str:
-    if asked and asked not in schema.names:
-        raise WrongUsage(f"no {what} column {asked!r}; columns: {', '.join(schema.names)}")
-    return asked or next((name for name in usual if name in schema.names), "")
+    name = asked or next((name for name in usual if name in schema.names), "")
+    if name and schema.names.count(name) != 1:
+        problem = "two columns" if name in schema.names else "no column"
+        raise WrongUsage(f"{problem} {name!r} to take as {what}; columns: {', '.join(schema.names)}")
+    return name
 
 
 def _refuse_text(column: str, columns: SourceConfig) -> str:
@@ -172,9 +248,14 @@ def _refuse_text(column: str, columns: SourceConfig) -> str:
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
+    kind = _plain(kind)
     if pa.types.is_struct(kind):
         return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _holds_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(_plain(kind)) or pa.types.is_binary(_plain(kind)))
 
 
 def _is_list_of_numbers(kind: pa.DataType) -> bool:
@@ -186,26 +267,45 @@ def _bytes_of(value: dict[str, bytes | None] | bytes | None) -> bytes | None:
     return value["bytes"] if isinstance(value, dict) else value
 
 
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type under which values are kept: without a dictionary, text in one form, times to the microsecond (Python's
+    finest)."""
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.binary()
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz)
+    if pa.types.is_time64(kind):
+        return pa.time64("us")
+    return kind
+
+
 def _is_scalar(kind: pa.DataType) -> bool:
     return bool(
         pa.types.is_boolean(kind)
         or pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
         or pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_date(kind)
+        or pa.types.is_time(kind)
+        or pa.types.is_timestamp(kind)
     )
 
 
-_RESERVED = {field.name for field in (*faces.base_fields(), *ENTRY_FIELDS)}
+def _text(value: Any) -> str:
+    """A cell as text; empty where it is null."""
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    return "" if value is None else str(value)
 
 
-def _label_name(name: str) -> str:
-    return f"source_{name}" if name in _RESERVED else name
-
-
-def _source_name(label: str) -> str:
-    plain = label.removeprefix("source_")
-    return plain if label.startswith("source_") and plain in _RESERVED else label
+def _points(value: list[float] | None) -> list[float] | None:
+    """Landmarks as they are; None for a list that is no pairs."""
+    return value if value and len(value) % 2 == 0 else None
 
 
 def _beside(file: str, address: str) -> str:

@@ -7,40 +7,60 @@ is the place where a shard cannot be listed any further.
 from __future__ import annotations
 
 import json
+import math
 import os
 import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from raypipe import storage
-from raypipe.pipeline.encode.listing import Entry
-from raypipe.pipeline.encode.sources.folder import IMAGE_EXTENSIONS, FoundFile, walk_files
+from raypipe.pipeline.encode.listing import Entry, label_names
+from raypipe.pipeline.encode.sources.folder import IMAGE_EXTENSIONS, FoundFile, skip, unlisted, walk_files
 
 SIDE_BYTES = 1 << 20
 
 
-def entries(uri: str) -> Iterator[Entry]:
+@dataclass(frozen=True)
+class Label:
+    """A column: what the samples call it, what the dataset calls it, and its type."""
+
+    source: str
+    name: str
+    type: pa.DataType
+
+
+def entries(uri: str, labels: list[Label], skipped: dict[str, int]) -> Iterator[Entry]:
     """One entry an image member, in the order of the shards' names and of their members."""
     fs, _ = storage.filesystem(uri)
-    wanted = {field.name: field.type for field in label_fields(uri)}
-    for shard in _shards(uri):
-        with fs.open(shard.path, "rb") as file:
-            yield from _shard_entries(_Archive(file, shard.bytes), shard, fs.unstrip_protocol(shard.path), wanted)
+    for shard in walk_files(uri):
+        address = fs.unstrip_protocol(shard.path)
+        if shard.problem:
+            yield unlisted(shard, address)
+        elif shard.extension != ".tar":
+            skip(shard, skipped)
+        else:
+            with fs.open(shard.path, "rb") as file:
+                yield from _shard_entries(_Archive(file, shard.bytes), shard, address, labels)
 
 
-def label_fields(uri: str) -> list[pa.Field]:
+def find_labels(uri: str) -> list[Label]:
     """Columns from the scalars of the first sample's ``.json``, and ``cls``/``txt`` where it has such members.
 
     Numbers are float64, as one integer in the first sample promises nothing for the others. A later value of another
     type is null.
     """
     fs, _ = storage.filesystem(uri)
-    for shard in _shards(uri):
+    for shard in (found for found in walk_files(uri) if found.extension == ".tar"):
         with fs.open(shard.path, "rb") as file:
             for _, sides in _samples(_Archive(file, shard.bytes)):
-                return [pa.field(name, _arrow_type(value)) for name, value in _labels(sides).items()]
+                values = _labels(sides)
+                names = label_names(values)
+                return [
+                    Label(source, name, _arrow_type(values[source])) for source, name in zip(values, names, strict=True)
+                ]
     return []
 
 
@@ -60,7 +80,7 @@ class _Archive:
                     self._end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
                     if member.isfile() and not os.path.basename(member.name).startswith("."):
                         yield member
-        except tarfile.ReadError:
+        except (tarfile.ReadError, ValueError, OverflowError):  # the last two: numbers in a header that are none
             return
 
     def read(self, member: tarfile.TarInfo) -> bytes:
@@ -77,17 +97,12 @@ class _Archive:
         return None if len(block) == tarfile.BLOCKSIZE and not block.strip(b"\0") else self._end
 
 
-def _shards(uri: str) -> Iterator[FoundFile]:
-    return (found for found in walk_files(uri) if found.relative.endswith(".tar"))
-
-
-def _shard_entries(
-    archive: _Archive, shard: FoundFile, address: str, wanted: dict[str, pa.DataType]
-) -> Iterator[Entry]:
+def _shard_entries(archive: _Archive, shard: FoundFile, address: str, wanted: list[Label]) -> Iterator[Entry]:
     shard_id = os.path.splitext(shard.relative)[0]
     seen: set[str] = set()
     for members, sides in _samples(archive):
-        labels = {name: value for name, value in _labels(sides).items() if wanted.get(name) == _arrow_type(value)}
+        values = _labels(sides)
+        labels = {w.name: values[w.source] for w in wanted if _arrow_type(values.get(w.source)) == w.type}
         for member in members:
             is_cut = member.offset_data + member.size > shard.bytes
             problem = "fetch_truncated" if is_cut else "duplicate_id" if member.name in seen else ""
@@ -140,18 +155,25 @@ def _labels(sides: dict[str, bytes]) -> dict[str, Any]:
     if "json" in sides:
         try:
             tree = json.loads(sides["json"])
-        except ValueError:
+        except (ValueError, RecursionError):
             tree = None
         if isinstance(tree, dict):
             labels = {name: value for name, value in tree.items() if isinstance(value, (bool, int, float, str))}
     for name in ("cls", "txt"):
         if name in sides:
             labels[name] = sides[name].decode(errors="replace").strip()
-    return {name: float(value) if type(value) is int else value for name, value in labels.items()}
+    return {name: _float(value) if type(value) is int else value for name, value in labels.items()}
 
 
-def _arrow_type(value: Any) -> pa.DataType:
-    return {bool: pa.bool_(), float: pa.float64()}.get(type(value), pa.string())
+def _float(number: int) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
+def _arrow_type(value: Any) -> pa.DataType | None:
+    return {bool: pa.bool_(), float: pa.float64(), str: pa.string()}.get(type(value))
 
 
 def _detail(problem: str, member: tarfile.TarInfo, shard: FoundFile) -> str:
