@@ -15,6 +15,13 @@ from raypipe.backbones.stylegan2.foreign_reading import is_torch_file, read_pick
 from raypipe.errors import BadWeights, WrongUsage
 from raypipe.weights import Bundle, Part, save_bundle
 
+FORMATS = (
+    "StyleGAN2 checkpoints of rosinality",
+    "StyleGAN2 pickles of NVlabs (PyTorch, TensorFlow)",
+    "pSp and e4e checkpoints",
+    "model_ir_se50.pth",
+)
+
 
 @dataclass(frozen=True)
 class Found:
@@ -66,14 +73,6 @@ def read_weights(content: bytes) -> Found:
     if found is None:
         raise BadWeights("its content is of no known format; known: " + ", ".join(FORMATS))
     return found
-
-
-FORMATS = (
-    "StyleGAN2 checkpoints of rosinality",
-    "StyleGAN2 pickles of NVlabs (PyTorch, TensorFlow)",
-    "pSp and e4e checkpoints",
-    "model_ir_se50.pth",
-)
 
 
 def _of_torch(tree: Any) -> Found | None:

@@ -163,12 +163,27 @@ def test_a_file_cannot_change_what_the_next_one_gets() -> None:
     assert read.tensors() == {}
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8", "<i8", "|u1", "|b1"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_arrays_keep_their_numbers(dtype: str, order: Any) -> None:
-    array = np.asarray(np.arange(12).reshape(3, 4), dtype=dtype, order=order)
-    assert np.array_equal(read_pickle(pickle.dumps(array, 4)).array(), array)
-    assert read_pickle(pickle.dumps(array[1, 2], 4)) == array[1, 2]
+def test_arrays_keep_their_numbers(dtype: str, order: Any, protocol: int) -> None:
+    array = np.asarray(np.arange(200, 212).reshape(3, 4), dtype=dtype, order=order)
+    assert np.array_equal(read_pickle(pickle.dumps(array, protocol)).array(), array)
+    assert read_pickle(pickle.dumps(array[1, 2], protocol)) == array[1, 2]
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_tensors_and_sets_keep_their_content(protocol: int) -> None:
+    content = {
+        "p": torch.nn.Parameter(torch.randn(3, 2).T),
+        "t": torch.arange(4.0)[1:],
+        "s": {1, 2},
+        "o": OrderedDict(a=1),
+    }
+    read = read_pickle(pickle.dumps(content, protocol))
+    assert torch.equal(read["p"], content["p"])
+    assert torch.equal(read["t"], content["t"])
+    assert (read["s"], read["o"]) == ({1, 2}, {"a": 1})
 
 
 def test_arrays_of_objects_are_refused() -> None:

@@ -45,7 +45,7 @@ class GeneratorConfig:
     clamp: float | None = None
 
     def __post_init__(self) -> None:
-        _check(self.size, self.channels)
+        _check_size(self.size, self.channels)
 
     @property
     def resolutions(self) -> tuple[int, ...]:
@@ -90,7 +90,7 @@ class DiscriminatorConfig:
     clamp: float | None = None
 
     def __post_init__(self) -> None:
-        _check(self.size, self.channels)
+        _check_size(self.size, self.channels)
 
     @property
     def resolutions(self) -> tuple[int, ...]:
@@ -103,7 +103,7 @@ class DiscriminatorConfig:
         return _channel_table(self.size, self.channel_multiplier, self.channel_max, self.channels)
 
 
-def _check(size: int, channels: tuple[int, ...]) -> None:
+def _check_size(size: int, channels: tuple[int, ...]) -> None:
     if size not in (8, 16, 32, 64, 128, 256, 512, 1024):
         raise WrongUsage(f"size {size} is not a power of two from 8 to 1024")
     if channels and len(channels) != len(_resolutions(size)):

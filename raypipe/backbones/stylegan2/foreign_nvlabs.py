@@ -56,8 +56,7 @@ def nvlabs_discriminator_part(network: Persistent) -> Part:
     _check_activation(network)
     tensors = network.tensors()
     has_mapping = "mapping.fc0.weight" in tensors
-    kernel = ("b4.conv.weight", 0), ("b4.conv.weight", 1)
-    has_stddev = agreed_size(tensors, kernel[1]) > agreed_size(tensors, kernel[0])
+    has_stddev = agreed_size(tensors, ("b4.conv.weight", 1)) > agreed_size(tensors, ("b4.conv.bias", 0))
     return discriminator_part_of(
         tensors,
         mapping_lr_multiplier=(network.number("mapping.fc0.bias_gain") or 1.0) if has_mapping else 0.01,
@@ -75,10 +74,13 @@ def generator_part_of(tensors: Tensors, *, mapping_lr_multiplier: float, clamp: 
     resolutions = _resolutions(tensors, "synthesis.b{}.")
     layers = [f"synthesis.b{r}.conv1" for r in resolutions]
     embed_dim, label_dim = _embedding(tensors)
+    z_dim = agreed_size(tensors, ("mapping.fc0.weight", 1)) - embed_dim
+    if z_dim < 1:
+        raise BadWeights(f"mapping.fc0.weight has no room for z beside an embedding of width {embed_dim}")
     config = GeneratorConfig(
         size=resolutions[-1],
         style_dim=agreed_size(tensors, *((f"{layer}.affine.weight", 1) for layer in layers)),
-        z_dim=agreed_size(tensors, ("mapping.fc0.weight", 1)) - embed_dim,
+        z_dim=z_dim,
         label_dim=label_dim,
         label_embed_dim=embed_dim,
         mapping_layers=_mapping_layers(tensors),
@@ -120,7 +122,7 @@ def discriminator_part_of(
         mapping_lr_multiplier=mapping_lr_multiplier,
         channels=tuple(channels),
         stddev_group=stddev_group,
-        stddev_features=agreed_size(tensors, ("b4.conv.weight", 1)) - channels[0],
+        stddev_features=max(0, agreed_size(tensors, ("b4.conv.weight", 1)) - channels[0]),
         clamp=clamp,
     )
     with torch.device("meta"):

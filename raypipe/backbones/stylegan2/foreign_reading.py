@@ -190,6 +190,14 @@ def _stand_ins() -> dict[str, Any]:
     class Array(PickledArray):
         pass
 
+    def array_of_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> Array:
+        array = Array()
+        array.__setstate__((1, shape, dtype, order == "F", content))
+        return array
+
+    def encode(text: str, _: Any) -> bytes:
+        return text.encode("latin1")
+
     class Dtype:
         def __init__(self, code: str, *_: Any) -> None:
             self._code, self._is_big_endian = code, False
@@ -215,8 +223,10 @@ def _stand_ins() -> dict[str, Any]:
     def parameter(data: Any, *_: Any) -> Any:
         return data
 
-    return {
+    allowed: dict[str, Any] = {
         "builtins.set": set,
+        "__builtin__.set": set,
+        "_codecs.encode": encode,
         "collections.OrderedDict": Dict,
         "dnnlib.util.EasyDict": Dict,
         "dnnlib.tflib.network.Network": Network,
@@ -226,8 +236,9 @@ def _stand_ins() -> dict[str, Any]:
         "torch._utils._rebuild_parameter": parameter,
         "numpy.dtype": Dtype,
         "numpy.ndarray": Array,
-        "numpy.core.multiarray.scalar": scalar,
-        "numpy._core.multiarray.scalar": scalar,
-        "numpy.core.multiarray._reconstruct": Array,
-        "numpy._core.multiarray._reconstruct": Array,
     }
+    for core in ("numpy.core", "numpy._core"):
+        allowed[f"{core}.multiarray.scalar"] = scalar
+        allowed[f"{core}.multiarray._reconstruct"] = Array
+        allowed[f"{core}.numeric._frombuffer"] = array_of_buffer
+    return allowed

@@ -90,7 +90,7 @@ def rosinality_discriminator_part(tensors: Tensors) -> Part:
     config = DiscriminatorConfig(
         size=size,
         channels=tuple(channels),
-        stddev_features=agreed_size(tensors, ("final_conv.0.weight", 1)) - channels[0],
+        stddev_features=max(0, agreed_size(tensors, ("final_conv.0.weight", 1)) - channels[0]),
     )
     with torch.device("meta"):
         network = Discriminator(config)
