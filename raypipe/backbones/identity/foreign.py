@@ -1,27 +1,44 @@
-"""Reading ``model_ir_se50.pth``, the identity network of pSp's and e4e's losses (TreB1eN, InsightFace_Pytorch)."""
+"""Reading the public weights of identity networks.
+
+``model_ir_se50.pth`` (TreB1eN/InsightFace_Pytorch; pSp's and e4e's identity loss) is a plain state dict, checkpoints of
+xiaoccer/MobileFaceNet_Pytorch hold one under ``net_state_dict``. The names in both are ours.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from torch import Tensor
-
-from raypipe.backbones.identity.network import KIND, IdentityConfig, load_identity
+from raypipe.backbones.identity import arcface, mobile
+from raypipe.backbones.identity.parts import load_identity
 from raypipe.config import as_dict
 from raypipe.weights import Part
 
-
-def is_identity_state(state: Mapping[str, object]) -> bool:
-    """Whether a flat state dict has the names of ``model_ir_se50.pth``."""
-    return {"input_layer.0.weight", "body.0.res_layer.5.fc1.weight", "output_layer.3.weight"} <= state.keys()
+ARCFACE_NAMES = {"input_layer.0.weight", "body.0.res_layer.5.fc1.weight", "output_layer.3.weight"}
+MOBILE_NAMES = {"conv1.conv.weight", "dw_conv1.conv.weight", "linear7.conv.weight"}
 
 
-def identity_part_of_state(state: Mapping[str, Tensor]) -> Part:
-    """The state dict as a bundle's part; the names are already ours.
+def is_identity_state(tree: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint is one of an identity network that is read."""
+    names = _state(tree).keys()
+    return names >= ARCFACE_NAMES or names >= MOBILE_NAMES
+
+
+def identity_part_of_state(tree: Mapping[str, Any]) -> Part:
+    """The checkpoint as a bundle's part.
 
     Raises:
         BadWeights: a tensor is missing, unknown or of another shape.
     """
-    part = Part(KIND, as_dict(IdentityConfig()), dict(state))
+    state = dict(_state(tree))
+    if state.keys() >= MOBILE_NAMES:
+        part = Part(mobile.KIND, {}, state)
+    else:
+        part = Part(arcface.KIND, as_dict(arcface.IdentityConfig()), state)
     load_identity(part, "cpu")
     return part
+
+
+def _state(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    state = tree.get("net_state_dict", tree)
+    return state if isinstance(state, Mapping) else {}

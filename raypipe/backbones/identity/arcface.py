@@ -68,14 +68,14 @@ def crop_face(images: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(face, INPUT_SIZE)
 
 
-def load_identity(part: Part, device: str | torch.device) -> IdentityNetwork:
-    """The identity network of a bundle, ready for inference.
+def load_arcface(part: Part, device: str | torch.device) -> IdentityNetwork:
+    """The network of a bundle's part, ready for inference.
 
     Raises:
-        BadWeights: the part is not an identity network, or its tensors do not fit its config.
+        BadWeights: the part is not an IR-SE-50, or its tensors do not fit its config.
     """
     if part.kind != KIND:
-        raise BadWeights(f"{part.kind!r} is not a kind of identity network; kinds: {KIND}")
+        raise BadWeights(f"{part.kind!r} is not an {KIND!r}")
     try:
         config = read_config(IdentityConfig, part.config)
     except WrongUsage as error:
@@ -87,5 +87,5 @@ def load_identity(part: Part, device: str | torch.device) -> IdentityNetwork:
 
 
 def identity_part(network: IdentityNetwork) -> Part:
-    """What ``load_identity`` reads."""
+    """What ``load_arcface`` reads."""
     return Part(KIND, as_dict(network.config), network.state_dict())
