@@ -17,8 +17,10 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """The filesystem of ``uri`` (a plain path is local) and the path on it, without the protocol.
 
     Raises:
-        WrongUsage: a protocol that fsspec does not know, or whose package is not installed.
+        WrongUsage: an empty path, a protocol that fsspec does not know, or one whose package is not installed.
     """
+    if not uri:
+        raise WrongUsage("a path or URI must not be empty")
     if uri.startswith("file://") or "://" not in uri:
         local = LocalFileSystem()  # asked directly: fsspec would take "::" in a file's name for a chain of URIs
         return local, str(local._strip_protocol(uri)).rstrip("/")
@@ -27,6 +29,11 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     except (ValueError, ImportError) as error:
         raise WrongUsage(f"{uri!r} cannot be opened: {error}") from error
     return fs, str(path).rstrip("/")
+
+
+def absolute(uri: str) -> str:
+    """A local path from the root, however it was written; another URI without slashes at its end."""
+    return os.path.normpath(filesystem(uri)[1]) if is_local(uri) else uri.rstrip("/")
 
 
 def is_local(uri: str) -> bool:

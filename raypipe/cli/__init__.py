@@ -35,9 +35,12 @@ app.add_typer(weights.app, name="weights")
 
 
 def main() -> None:
-    """Run the command line; the package's own errors become one message and an exit code."""
+    """Run the command line; the package's own errors and the storage's become one message and an exit code."""
     try:
         app()
     except RaypipeError as error:
         print(f"raypipe: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, WrongUsage) else 1)
+    except OSError as error:  # of the storage: no permission, no space, a file where a folder should be
+        print(f"raypipe: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)

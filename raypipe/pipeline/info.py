@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from raypipe import faces, storage
 from raypipe.pipeline.encode.config import SourceConfig
-from raypipe.pipeline.encode.dataset import RUN, STATE, Dataset, Part, sum_statuses
-from raypipe.pipeline.encode.sources import open_source
+from raypipe.pipeline.encode.dataset import PLAN, RUN, STATE, Dataset, Part, sum_statuses
+from raypipe.pipeline.encode.sources import no_images, open_source
 from raypipe.weights import MODEL_FILE, Bundle, open_bundle, shipped_models
 
 EXAMPLES = 3
@@ -36,7 +36,7 @@ class DatasetInfo:
 def dataset_info(uri: str) -> DatasetInfo:
     """Counts by status with examples, from the part files' own records."""
     dataset = Dataset(uri)
-    plan = dataset.read_json(STATE, "plan.json") or {}
+    plan = dataset.read_json(*PLAN) or {}
     listing = dataset.read_json(STATE, "listing", "listing.json") or {}
     chunks = sorted(dataset.finished_chunks())
     parts = dataset.parts(chunks)
@@ -61,7 +61,7 @@ def describe(uri: str) -> tuple[str, dict[str, Any]]:
     Raises:
         WrongUsage: nothing that raypipe knows.
     """
-    if storage.exists(storage.join(uri, STATE, "plan.json")):
+    if storage.exists(storage.join(uri, *PLAN)):
         dataset = dataset_info(uri)
         return _dataset_words(dataset), {"kind": "dataset", **asdict(dataset)}
     if uri in shipped_models() or storage.exists(storage.join(uri, MODEL_FILE)):
@@ -70,6 +70,8 @@ def describe(uri: str) -> tuple[str, dict[str, Any]]:
     source = open_source(uri, SourceConfig())
     labels = [field.name for field in source.labels]
     rows = sum(1 for _ in source.entries())
+    if not rows:
+        raise no_images(uri, source)
     words = f"{uri}: {rows:,} images ({source.kind}); labels: {', '.join(labels) or 'none'}"
     return words, {"kind": source.kind, "uri": uri, "rows": rows, "labels": labels, "skipped": dict(source.skipped)}
 

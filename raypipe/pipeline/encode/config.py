@@ -46,7 +46,7 @@ class EncodeConfig:
     ``commit_rows`` is the unit of work and of restart: that many images become one part file, at once or not at
     all (0: as many as make 32 MiB of pixels, at most 512). ``batch_size`` 0 means: found within memory.
     ``refine.steps`` over 0 moves every code by gradient descent on the generator's picture (slow).
-    ``face.align`` ``auto`` becomes ``celeba`` for the CelebA layout and ``center`` otherwise.
+    ``face.align`` ``auto`` becomes ``celeba`` for the CelebA layout with pictures of its shape, ``center`` otherwise.
     """
 
     source: str
@@ -69,6 +69,8 @@ class EncodeConfig:
         return ("encoder", *(["generator"] if self.refine.steps else []), *self.methods)
 
     def __post_init__(self) -> None:
+        if not self.source or not self.out:
+            raise WrongUsage(f"source and out must not be empty, got {self.source!r} and {self.out!r}")
         if self.limit < 0 or self.commit_rows < 0 or self.batch_size < 0:
             raise WrongUsage(
                 f"limit, commit_rows and batch_size are counts of at least 0, "

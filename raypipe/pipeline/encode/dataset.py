@@ -34,6 +34,7 @@ STATE = "_raypipe"
 MANIFEST = "manifest.json"
 SUCCESS = "_SUCCESS"
 RUN = "run.json"
+PLAN = (STATE, "plan.json")
 
 _PART = re.compile(r"part-(\d{6,})\.parquet")
 
@@ -87,20 +88,39 @@ class Dataset:
 
         Raises:
             FileNotFoundError: it is not finished.
+            RaypipeError: its file is damaged.
         """
-        return pq.read_table(pa.BufferReader(storage.read_bytes(storage.join(self.uri, part_name(chunk)))))
+        return self._read(chunk, storage.read_bytes(storage.join(self.uri, part_name(chunk))))
 
     def open_part(self, part: Part) -> pa.BufferReader:
         """A part file's content, for readers that want a few columns of it."""
         return pa.BufferReader(storage.read_bytes(storage.join(self.uri, part.file)))
 
     def part(self, chunk: int) -> Part:
-        """What is known of a finished chunk. A run that was killed between part and record left the record out."""
+        """What is known of a finished chunk. A run that was killed between part and record left the record out; one
+        that does not fit its part is made again.
+
+        Raises:
+            RaypipeError: the part's file is damaged.
+        """
+        uri = storage.join(self.uri, part_name(chunk))
         try:
-            return Part(**json.loads(storage.read_bytes(self._record_uri(chunk))))
-        except FileNotFoundError:
-            content = storage.read_bytes(storage.join(self.uri, part_name(chunk)))
-            return self._record(chunk, content, pq.read_table(pa.BufferReader(content), columns=["status"]).column(0))
+            part = Part(**json.loads(storage.read_bytes(self._record_uri(chunk))))
+            if part.bytes == storage.size(uri):
+                return part
+        except (FileNotFoundError, ValueError, TypeError):
+            pass
+        content = storage.read_bytes(uri)
+        return self._record(chunk, content, self._read(chunk, content).column("status"))
+
+    def _read(self, chunk: int, content: bytes) -> pa.Table:
+        try:
+            return pq.read_table(pa.BufferReader(content))
+        except (pa.ArrowInvalid, OSError) as error:  # OSError: what Arrow raises for pages that do not unpack
+            uri = storage.join(self.uri, part_name(chunk))
+            raise RaypipeError(
+                f"{uri} is damaged ({error}); delete it and run the same command again: its images are then done again"
+            ) from error
 
     def parts(self, chunks: Iterable[int]) -> list[Part]:
         with ThreadPoolExecutor(16) as threads:
@@ -139,7 +159,7 @@ class Dataset:
             return dict(json.loads(storage.read_bytes(storage.join(self.uri, *names))))
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise RaypipeError(f"{storage.join(self.uri, *names)} is damaged: {error}") from error
 
     def write_json(self, tree: Mapping[str, Any], *names: str) -> None:

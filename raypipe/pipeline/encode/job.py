@@ -7,20 +7,20 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol
 
-from raypipe import __version__
+from raypipe import __version__, catalog, storage
 from raypipe.config import as_dict
 from raypipe.errors import ModelMismatch, RaypipeError, WrongUsage
 from raypipe.pipeline.encode.config import EncodeConfig, commit_rows_for
-from raypipe.pipeline.encode.dataset import RUN, STATE, Dataset, sum_statuses
+from raypipe.pipeline.encode.dataset import PLAN, RUN, Dataset, sum_statuses
 from raypipe.pipeline.encode.face_model import FaceModel, load_networks, resolve_precision
 from raypipe.pipeline.encode.lease import Lease
 from raypipe.pipeline.encode.listing import Listing, open_listing, write_listing
-from raypipe.pipeline.encode.sources import open_source
+from raypipe.pipeline.encode.sources import no_images, open_source
 from raypipe.pipeline.encode.stages import ChunkReport, Work
 from raypipe.pipeline.encode.summary import RunRecord, Summary
 from raypipe.weights import Bundle, open_bundle
 
-PLAN = (STATE, "plan.json")
+_PLAN_KEYS = {"made_from", "align", "precision", "commit_rows", "image_size", "image_column", "shapes"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +79,11 @@ def encode(
         OutputInUse: another job is writing there.
     """
     dataset = Dataset(config.out)
+    if not storage.exists(storage.join(dataset.uri, *PLAN)):
+        dataset.refuse_foreign_files()  # before anything is written or deleted there
     with Lease(dataset.lease_uri, say) as lease:
         if restart:
+            _refuse_hopeless(config)
             dataset.clear()
         job = prepare(config, dataset, device=runner.device, retry=retry, say=say)
         if retry:
@@ -119,6 +122,8 @@ def prepare(
         plan = _new_plan(config, asked, bundle, device)
         dataset.write_json(plan, *PLAN)
         listing = _list_source(config, dataset, plan["commit_rows"], say)
+    if missing := _PLAN_KEYS - set(plan):
+        raise RaypipeError(f"{config.out}: plan.json lacks {', '.join(sorted(missing))}; start again with --restart")
     _refuse_other_plan(plan["made_from"], asked, config.out)
     say(listing.in_words())
     finished = dataset.finished_chunks()
@@ -137,11 +142,21 @@ def prepare(
     return Job(work=work, bundle=bundle, chunks=chunks)
 
 
+def _refuse_hopeless(config: EncodeConfig) -> None:
+    """Nothing is deleted for a job that could not begin."""
+    _identity(config, open_bundle(config.model))
+    source = open_source(config.source, config.columns)
+    if next(source.entries(), None) is None:
+        raise no_images(config.source, source)
+
+
 def _identity(config: EncodeConfig, bundle: Bundle) -> dict[str, Any]:
     """What decides the values of the output: two runs that differ in any of it may not share an output."""
+    for name in config.methods:
+        catalog.method_module(name)  # an unknown one is told with the names of those that there are
     parts = config.parts
     return {
-        "source": config.source,
+        "source": storage.absolute(config.source),
         "model": bundle.name,
         "weights": {name: bundle.describe(name).sha256 for name in parts},
         "model_fingerprint": bundle.fingerprint_of(parts),
@@ -159,6 +174,8 @@ def _new_plan(config: EncodeConfig, asked: Mapping[str, Any], bundle: Bundle, de
     precision = resolve_precision(config.precision, device)
     networks, image_size = load_networks(bundle, config, "cpu")
     shapes = FaceModel(networks, device="cpu", precision="float32", batch_size=1).column_shapes(image_size)
+    if taken := sorted({field.name for field in source.labels} & set(shapes)):
+        raise WrongUsage(f"{config.source!r} has columns with the names of codes: {', '.join(taken)}; rename them")
     return {
         "raypipe": __version__,
         "made_from": dict(asked),
@@ -188,7 +205,7 @@ def _list_source(config: EncodeConfig, dataset: Dataset, commit_rows: int, say: 
     entries = islice(source.entries(), config.limit or None)
     listing = write_listing(dataset.listing_uri, entries, source.labels, commit_rows, source.skipped)
     if listing.rows == 0:
-        raise WrongUsage(f"no images at {config.source!r}; files passed over, by extension: {source.skipped or 'none'}")
+        raise no_images(config.source, source)
     return listing
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from raypipe.config import as_dict
 from raypipe.pipeline.encode.config import EncodeConfig, commit_rows_for
 from raypipe.pipeline.encode.face_model import FaceModel, load_networks, resolve_precision
-from raypipe.pipeline.encode.sources import open_source
+from raypipe.pipeline.encode.sources import no_images, open_source
 from raypipe.weights import open_bundle
 
 STORED_SHARE = 0.93
@@ -66,12 +66,14 @@ def plan_job(config: EncodeConfig, *, device: str, model_workers: int, workers: 
     bundle = open_bundle(config.model)
     source = open_source(config.source, config.columns)
     rows = sum(1 for _ in islice(source.entries(), config.limit or None))
+    if not rows:
+        raise no_images(config.source, source)
     networks, image_size = load_networks(bundle, config, device)
     precision = resolve_precision(config.precision, device)
     model = FaceModel(networks, device=device, precision=precision, batch_size=config.batch_size)
     columns = model.column_shapes(image_size)
     commit_rows = commit_rows_for(image_size, config.commit_rows)
-    rate = _rows_per_s(model, image_size)
+    rate = _rows_per_s(model, image_size, min(model.batch_size, commit_rows, rows))
     code_bytes = 2 * sum(int(np.prod(shape)) for shape in columns.values())
     return Plan(
         config=as_dict(config),
@@ -89,8 +91,8 @@ def plan_job(config: EncodeConfig, *, device: str, model_workers: int, workers: 
     )
 
 
-def _rows_per_s(model: FaceModel, image_size: int) -> float:
-    blank = np.zeros((model.batch_size, image_size, image_size, 3), np.uint8)
+def _rows_per_s(model: FaceModel, image_size: int, batch_size: int) -> float:
+    blank = np.zeros((batch_size, image_size, image_size, 3), np.uint8)
     model(blank)
     started, batches = time.perf_counter(), 0
     while time.perf_counter() - started < 1.0:

@@ -84,6 +84,8 @@ def test_a_folder_that_cannot_be_listed_is_a_row(tmp_path: Path, monkeypatch: py
 def test_an_encoded_dataset_among_the_images_is_passed_over(tmp_path: Path) -> None:
     fill_folder(tmp_path / "b", 1)
     (tmp_path / "a" / "_raypipe").mkdir(parents=True)
+    (tmp_path / "a" / "_raypipe" / "plan.json").write_text("{}")
+    (tmp_path / "b" / "_raypipe").mkdir()
     pq.write_table(pa.table({"uri": ["x"]}), tmp_path / "a" / "part-000000.parquet")
     source = open_source(str(tmp_path), SourceConfig())
     assert source.kind == "folder"

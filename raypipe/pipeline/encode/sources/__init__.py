@@ -75,6 +75,12 @@ def open_source(uri: str, columns: SourceConfig) -> Source:
     return Source(kind="folder", entries=lambda: folder.entries(uri, skipped), skipped=skipped)
 
 
+def no_images(uri: str, source: Source) -> WrongUsage:
+    """What to raise where a source turned out to hold nothing, once its entries were taken."""
+    skipped = ", ".join(f"{count:,} {extension}" for extension, count in sorted(source.skipped.items()))
+    return WrongUsage(f"no images at {uri!r}; files passed over, by extension: {skipped or 'none'}")
+
+
 def _first_names(uri: str, most: int = 1000) -> list[str]:
     """Names in lower case: those directly in a local folder, else the first below it."""
     fs, path = storage.filesystem(uri)

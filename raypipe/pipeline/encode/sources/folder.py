@@ -13,7 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from raypipe import storage
 from raypipe.errors import WrongUsage
-from raypipe.pipeline.encode.dataset import STATE
+from raypipe.pipeline.encode.dataset import PLAN
 from raypipe.pipeline.encode.listing import Entry
 
 IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
@@ -121,7 +121,7 @@ def _walk_local(folder: str, base: str, above: tuple[tuple[int, int], ...]) -> I
     except PermissionError:
         yield FoundFile(folder, os.path.relpath(folder, base) + "/", -1, "", "fetch_denied")
         return
-    if folder != base and any(child.name == STATE for child in children):
+    if folder != base and os.path.exists(os.path.join(folder, *PLAN)):
         return
     for child in children:
         if _is_hidden(child.name):
@@ -141,8 +141,8 @@ def _walk_s3(fs: Any, path: str) -> Iterator[FoundFile]:
         page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", **more)
         for item in page.get("Contents", []):
             relative = item["Key"][len(prefix) :].lstrip("/")
-            folder, is_state, _ = relative.partition(f"/{STATE}/")
-            dataset = f"{folder}/" if is_state else dataset  # keys are sorted: these come before the dataset's others
+            if relative.endswith("/" + "/".join(PLAN)):  # keys are sorted: it comes before the dataset's others
+                dataset = relative.removesuffix("/".join(PLAN))
             if not relative or relative.endswith("/") or any(map(_is_hidden, relative.split("/"))):
                 continue
             if not (dataset and relative.startswith(dataset)):
@@ -154,7 +154,7 @@ def _walk_s3(fs: Any, path: str) -> Iterator[FoundFile]:
 
 def _walk_any(fs: fsspec.AbstractFileSystem, folder: str, base: str) -> Iterator[FoundFile]:
     infos = {str(info["name"]).rstrip("/"): info for info in fs.ls(folder, detail=True)}
-    if folder != base and any(os.path.basename(name) == STATE for name in infos):
+    if folder != base and fs.exists("/".join([folder, *PLAN])):
         return
     for name, info in sorted(infos.items()):
         if _is_hidden(os.path.basename(name)) or name == folder.rstrip("/"):
