@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import ray
 from ray.cluster_utils import Cluster
@@ -26,6 +29,7 @@ from raypipe.pipeline.encode.summary import Summary
 from tests.models import tiny_model
 from tests.pictures import fill_folder
 from tests.pipeline.encode.test_job import encode_locally, encode_with, part_bytes
+from tests.s3_server import S3Server
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -96,23 +100,37 @@ def test_a_failing_stage_is_one_clear_error_and_what_is_committed_stays(
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 
-def test_a_killed_driver_is_succeeded_by_the_same_command(
-    faces_folder: Path, model: Path, tmp_path: Path, expected: dict[str, bytes]
+def test_a_killed_driver_is_succeeded_by_the_same_command_which_fetches_no_finished_image(
+    bucket: str, s3_server: S3Server, faces_folder: Path, model: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "out"
-    command = [sys.executable, "-m", "raypipe", "encode", str(faces_folder), "--out", str(out)]
-    command += ["--model", str(model), "--commit-rows", str(COMMIT_ROWS)]
+    s3 = s3_server.client()
+    for path in faces_folder.iterdir():
+        s3.upload_file(str(path), bucket, f"in/{path.name}")
+    source, out = f"s3://{bucket}/in", f"s3://{bucket}/out"
+    encode_locally(replace(config_for(faces_folder, tmp_path / "local", model), source=source))
+    expected = part_bytes(tmp_path / "local")
+
+    command = [sys.executable, "-m", "raypipe", "encode", source, "--out", out, "--model", str(model)]
+    command += ["--commit-rows", str(COMMIT_ROWS)]
     driver = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
-    with when_parts_exist(out, 5, lambda: os.kill(driver.pid, signal.SIGKILL)):
-        assert driver.wait() == -signal.SIGKILL
-    wait_until(lambda: not_growing(out))
-    finished = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*.parquet")}
+    wait_until(lambda: len(parts_in(s3, bucket)) >= 5 or driver.poll() is not None)
+    driver.kill()
+    assert driver.wait() == -signal.SIGKILL, "the job ended before the fault"
+    wait_until(lambda: not_growing(s3, bucket))
+    finished = parts_in(s3, bucket)
     assert 5 <= len(finished) < len(expected)
+
+    s3_server.gets.clear()
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert "taking over from a job that died" in again.stderr
-    assert part_bytes(out) == expected
-    assert {name: (out / name).stat().st_mtime_ns for name in finished} == finished
+    tables = [pq.read_table(pa.BufferReader(expected[name]), columns=["image_id"]) for name in finished]
+    finished_images = {f"/{bucket}/in/{name}" for table in tables for name in table.column(0).to_pylist()}
+    assert len(finished_images) == COMMIT_ROWS * len(finished)
+    assert not finished_images & set(s3_server.gets)
+    assert {name: when for name, when in parts_in(s3, bucket).items() if name in finished} == finished
+    for name, content in expected.items():
+        assert s3.get_object(Bucket=bucket, Key=f"out/{name}")["Body"].read() == content
 
 
 def test_two_nodes_give_what_one_process_gives_though_one_dies(
@@ -168,14 +186,20 @@ def worker_node(cluster: Cluster) -> object:
     return next(iter(cluster.worker_nodes))
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
 
-def not_growing(out: Path) -> bool:
-    before = len(list(out.glob("part-*.parquet")))
+def parts_in(s3: Any, bucket: str) -> dict[str, object]:
+    """Part files in the bucket, and when they were last written."""
+    found = s3.list_objects_v2(Bucket=bucket, Prefix="out/part-").get("Contents", [])
+    return {item["Key"].removeprefix("out/"): item["LastModified"] for item in found}
+
+
+def not_growing(s3: Any, bucket: str) -> bool:
+    before = parts_in(s3, bucket)
     time.sleep(3.0)
-    return len(list(out.glob("part-*.parquet"))) == before
+    return parts_in(s3, bucket) == before
