@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from raypipe.backbones.stylegan2 import Generator, GeneratorConfig, generator_part, load_generator
+from raypipe.blocks.resample import upsample
 from raypipe.errors import BadWeights, WrongUsage
 from raypipe.weights import Part
 from tests.backbones.stylegan2_oracle import GENERATOR_FILE, case, rosinality_generator
@@ -147,6 +148,17 @@ def test_modulation_by_definition() -> None:
         low_pass = torch.outer(taps, taps).expand(6, 1, 4, 4)
         expected = torch.nn.functional.conv2d(spread, low_pass, padding=1, groups=6)
         torch.testing.assert_close(y[i : i + 1] * demodulation[i][:, None, None], expected, rtol=0, atol=1e-6)
+
+
+def test_a_residual_block_whose_convolutions_give_nothing_is_its_shortcut() -> None:
+    generator = tiny(residual=True)
+    _, *blocks = generator.synthesis.blocks
+    for parameter in (blocks[-1].conv.conv.weight, blocks[-1].conv.bias):
+        parameter.zero_()
+    _, trace = generator.synthesis.render_with_trace(generator.synthesis.styles(torch.randn(2, 6, 8)), "none")
+    entering, leaving = trace.inputs[-3].activated, trace.inputs[-1].activated
+    assert len(trace.rgb) == 1
+    assert_close(leaving, upsample(blocks[-1].skip(entering)) * 0.5**0.5, 1e-6)
 
 
 def test_noise_modes() -> None:
