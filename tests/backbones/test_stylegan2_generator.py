@@ -203,6 +203,12 @@ def test_w_plus_of_another_shape_is_refused() -> None:
         tiny().synthesis(torch.zeros(2, 5, 8))
 
 
+def test_another_number_of_styles_is_refused() -> None:
+    generator = tiny()
+    with pytest.raises(WrongUsage, match="takes 8 style vectors, got 7"):
+        generator.synthesis.render(generator.synthesis.styles(torch.zeros(1, 6, 8))[:-1])
+
+
 def test_noise_maps_of_another_shape_are_refused() -> None:
     with pytest.raises(WrongUsage, match=r"\(4, 8, 8, 16, 16\)"):
         tiny().synthesis(torch.zeros(2, 6, 8), [torch.zeros(1, 1, 4, 4)])

@@ -82,7 +82,11 @@ class Synthesis(nn.Module):
         return styles
 
     def render(self, styles: Sequence[Tensor], noise: Noise = "const") -> Tensor:
-        """Style coefficients, as ``styles`` gives them -> [n, 3, size, size]."""
+        """Style coefficients, as ``styles`` gives them -> [n, 3, size, size].
+
+        Raises:
+            WrongUsage: another number of style vectors, or noise maps of other sizes than ``noise_sizes``.
+        """
         return self._run(styles, noise, None)
 
     def render_with_trace(self, styles: Sequence[Tensor], noise: Noise = "const") -> tuple[Tensor, Trace]:
@@ -96,6 +100,9 @@ class Synthesis(nn.Module):
         return tuple(conv.size for block in self._blocks() for conv in block.convs())
 
     def _run(self, styles: Sequence[Tensor], noise: Noise, trace: Trace | None) -> Tensor:
+        wanted = sum(len(block.convs()) + (block.to_rgb is not None) for block in self._blocks())
+        if len(styles) != wanted:
+            raise WrongUsage(f"this network takes {wanted} style vectors, got {len(styles)}")
         rest_of_styles, noise_maps = iter(styles), iter(self._noise_maps(noise, len(styles[0])))
         raw = self.const.expand(len(styles[0]), -1, -1, -1)
         x = raw.clone(memory_format=torch.channels_last)  # the layers overwrite it
