@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import fsspec
@@ -38,6 +40,21 @@ def absolute(uri: str) -> str:
 
 def is_local(uri: str) -> bool:
     return isinstance(filesystem(uri)[0], LocalFileSystem)
+
+
+@cache
+def errors() -> tuple[type[Exception], ...]:
+    """What storages raise when they fail. Those of S3 and HTTP are no OSErrors, and may not be installed."""
+    found: list[type[Exception]] = [OSError]
+    with suppress(ImportError):
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        found += [BotoCoreError, ClientError]
+    with suppress(ImportError):
+        from aiohttp import ClientError as HttpError
+
+        found.append(HttpError)
+    return tuple(found)
 
 
 def join(uri: str, *names: str) -> str:
@@ -77,9 +94,11 @@ def write_bytes(uri: str, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)
-    except BaseException:
+    except BaseException as error:
         if os.path.exists(scratch):
             os.unlink(scratch)
+        if isinstance(error, OSError) and error.errno and not error.filename:
+            error.filename = path  # a full disk does not say which
         raise
 
 

@@ -16,6 +16,15 @@ def test_a_local_name_means_itself(tmp_path: Path, name: str) -> None:
     assert storage.read_bytes(f"file://{tmp_path}/{name}") == b"x"
 
 
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*x\.json'"):
+        storage.write_bytes(str(tmp_path / "x.json"), b"new")
+
+
 def test_an_unknown_protocol_is_wrong_usage() -> None:
     with pytest.raises(WrongUsage, match="'nope://x' cannot be opened"):
         storage.filesystem("nope://x")

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from raypipe import storage
 from raypipe.cli import demo, encode, generate, info, reconstruct, submit, synth, weights
 from raypipe.errors import RaypipeError, WrongUsage
 
@@ -41,6 +42,6 @@ def main() -> None:
     except RaypipeError as error:
         print(f"raypipe: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, WrongUsage) else 1)
-    except OSError as error:  # of the storage: no permission, no space, a file where a folder should be
+    except storage.errors() as error:  # no permission, no space, no credentials, a file where a folder should be
         print(f"raypipe: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from botocore.exceptions import NoCredentialsError
 
-from raypipe import cli
+from raypipe import cli, storage
 from tests.models import tiny_model
 from tests.pictures import fill_folder, picture_bytes
 
@@ -139,6 +140,18 @@ def test_what_the_storage_refuses_is_1_and_one_line(raypipe: Raypipe, encode: li
     code, _, err = raypipe(*encode)
     assert code == 1
     assert err.splitlines()[-1].startswith("raypipe: NotADirectoryError")
+
+
+def test_a_bucket_without_credentials_is_1_and_one_line(
+    raypipe: Raypipe, encode: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bool:
+        raise NoCredentialsError
+
+    monkeypatch.setattr(storage, "exists", refuse)
+    code, _, err = raypipe(*encode)
+    assert code == 1
+    assert err.splitlines()[-1] == "raypipe: NoCredentialsError: Unable to locate credentials"
 
 
 def test_an_output_of_another_model_is_1_and_names_the_difference(

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import fsspec
@@ -28,6 +27,7 @@ from raypipe.pipeline.encode.config import FetchConfig
 from raypipe.pipeline.encode.sources.parquet import ROW_MARK, read_images
 
 GAP_BYTES = 64 * 1024
+NOT_READABLE = (EOFError, ValueError, RaypipeError, pa.ArrowException, asyncio.TimeoutError)
 PASSING = (408, 425, 429)  # of HTTP's 4xx answers, those that waiting helps against
 SPANS_AHEAD = 2  # requests a thread: one that is being read, one that waits for the decoder
 
@@ -136,7 +136,7 @@ def _read_with_retries(span: _Span, config: FetchConfig) -> list[Fetched]:
     for attempt in itertools.count():
         try:
             contents = span.read()
-        except _storage_errors() as error:
+        except (*storage.errors(), *NOT_READABLE) as error:
             status, may_pass = _classify(error)
             if not may_pass or attempt == config.retries:
                 return [Fetched(None, status, f"{type(error).__name__}: {error}")] * len(span.rows)
@@ -163,26 +163,6 @@ def _classify(error: BaseException) -> tuple[str, bool]:
     status = getattr(error, "status", 0)
     is_final = isinstance(error, final) or (400 <= status < 500 and status not in PASSING)
     return "fetch_error", not is_final
-
-
-@cache
-def _storage_errors() -> tuple[type[BaseException], ...]:
-    """What storage libraries raise. Those of S3 and HTTP are not OSErrors, and may not be installed."""
-    errors: list[type[BaseException]] = [OSError, EOFError, ValueError, RaypipeError, pa.ArrowException]
-    errors.append(asyncio.TimeoutError)
-    try:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        errors += [BotoCoreError, ClientError]
-    except ImportError:
-        pass
-    try:
-        from aiohttp import ClientError as HttpError
-
-        errors.append(HttpError)
-    except ImportError:
-        pass
-    return tuple(errors)
 
 
 def _read(file: str, start: int | None, end: int | None, timeout_s: float) -> bytes:
