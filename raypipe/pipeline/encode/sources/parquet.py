@@ -19,6 +19,7 @@ from raypipe import storage
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.config import SourceConfig
 from raypipe.pipeline.encode.listing import Entry, label_names
+from raypipe.pipeline.encode.sources import column_types
 from raypipe.pipeline.encode.sources.folder import FoundFile, skip, unlisted, walk_files
 
 EXTENSIONS = (".parquet", ".pq")
@@ -140,7 +141,7 @@ def open_parquet(uri: str, columns: SourceConfig) -> ParquetSource:
     path, schema = _first_schema(uri)
     id_column = _pick(schema, columns.id_column, ID_NAMES, "id")
     image_column = "" if columns.uri_column else _pick(schema, columns.image_column, IMAGE_NAMES, "image")
-    if image_column and not _holds_bytes(schema.field(image_column).type):
+    if image_column and not column_types.holds_bytes(schema.field(image_column).type):
         image_column = _refuse_text(image_column, columns)
     uri_column = "" if image_column else _pick(schema, columns.uri_column, URI_NAMES, "address")
     if not image_column and not uri_column:
@@ -148,16 +149,22 @@ def open_parquet(uri: str, columns: SourceConfig) -> ParquetSource:
             f"{path}: no column of image bytes ({', '.join(IMAGE_NAMES)}) or of addresses "
             f"({', '.join(URI_NAMES)}) among: {', '.join(schema.names)}; name one with --image-column or --uri-column"
         )
-    if uri_column and not _holds_text(schema.field(uri_column).type):
+    if uri_column and not column_types.holds_text(schema.field(uri_column).type):
         raise WrongUsage(f"address column {uri_column!r} must hold text, not {schema.field(uri_column).type}")
     landmarks_column = _pick(schema, columns.landmarks_column, LANDMARK_NAMES, "landmarks")
-    if landmarks_column and not _is_list_of_numbers(schema.field(landmarks_column).type):
+    if landmarks_column and not column_types.is_list_of_numbers(schema.field(landmarks_column).type):
         raise WrongUsage(f"landmarks column {landmarks_column!r} must hold lists of numbers: x0, y0, x1, y1, ...")
     used = {id_column, image_column, uri_column, landmarks_column}
     count = Counter(schema.names)
-    kept = [f for f in schema if f.name not in used and count[f.name] == 1 and _is_scalar(_plain(f.type))]
+    kept = [
+        f
+        for f in schema
+        if f.name not in used and count[f.name] == 1 and column_types.is_scalar(column_types.plain(f.type))
+    ]
     names = label_names(field.name for field in kept)
-    labels = {field.name: pa.field(name, _plain(field.type)) for field, name in zip(kept, names, strict=True)}
+    labels = {
+        field.name: pa.field(name, column_types.plain(field.type)) for field, name in zip(kept, names, strict=True)
+    }
     return ParquetSource(uri, id_column, image_column, uri_column, landmarks_column, labels)
 
 
@@ -247,53 +254,8 @@ def _refuse_text(column: str, columns: SourceConfig) -> str:
     return ""
 
 
-def _holds_bytes(kind: pa.DataType) -> bool:
-    kind = _plain(kind)
-    if pa.types.is_struct(kind):
-        return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
-
-
-def _holds_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(_plain(kind)) or pa.types.is_binary(_plain(kind)))
-
-
-def _is_list_of_numbers(kind: pa.DataType) -> bool:
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return bool(is_list and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)))
-
-
 def _bytes_of(value: dict[str, bytes | None] | bytes | None) -> bytes | None:
     return value["bytes"] if isinstance(value, dict) else value
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type under which values are kept: without a dictionary, text in one form, times to the microsecond (Python's
-    finest)."""
-    if pa.types.is_dictionary(kind):
-        return _plain(kind.value_type)
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pa.string()
-    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
-        return pa.binary()
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp("us", kind.tz)
-    if pa.types.is_time64(kind):
-        return pa.time64("us")
-    return kind
-
-
-def _is_scalar(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_boolean(kind)
-        or pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_string(kind)
-        or pa.types.is_decimal(kind)
-        or pa.types.is_date(kind)
-        or pa.types.is_time(kind)
-        or pa.types.is_timestamp(kind)
-    )
 
 
 def _text(value: Any) -> str:
