@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from raypipe.backbones.psp import load_encoder
 from raypipe.backbones.stylegan2 import Generator, GeneratorConfig, load_generator
@@ -15,11 +16,12 @@ from raypipe.pipeline.standin.config import StandinConfig
 from raypipe.pipeline.standin.export import centre_codes, export
 from raypipe.pipeline.standin.mapping import fit_mapping
 from raypipe.pipeline.standin.pictures import clouds, training_pictures
-from raypipe.pipeline.standin.training import Training, lower_part, reconstruction_loss
+from raypipe.pipeline.standin.principal import HELD_BACK_STEPS, fit_principal_codes
+from raypipe.pipeline.standin.training import Training, lower_part, parameter_groups, reconstruction_loss
 from raypipe.weights import open_bundle
 
 TINY = StandinConfig(
-    style_dim=16,
+    style_dim=8,
     channels=(16, 16, 16, 8, 8),
     encoder_widths=(8, 8, 16, 16),
     encoder_depths=(1, 1, 1, 1),
@@ -27,7 +29,8 @@ TINY = StandinConfig(
     steps=40,
     growth_steps=(3, 6),
     warmup_steps=2,
-    cooldown_steps=2,
+    principal_batches=8,
+    taught_steps=6,
     average_decay=0.5,
     mapping_codes=64,
     mapping_steps=5,
@@ -96,11 +99,31 @@ def test_an_interrupted_run_equals_an_unbroken_one(tmp_path: Path) -> None:
         assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
 
 
-def test_learning_rate_rises_stays_and_falls_to_zero() -> None:
-    rates = [
-        StandinConfig(warmup_steps=10, cooldown_steps=100).learning_rate_at(step) for step in (0, 9, 15_900, 16_000)
-    ]
-    assert rates == pytest.approx([3e-4, 3e-3, 3e-3, 0.0])
+def test_learning_rates_rise_and_fall_to_zero_and_the_lesson_fades() -> None:
+    config = StandinConfig(steps=1000, warmup_steps=10, taught_steps=400)
+    assert [config.pace(step) for step in (0, 500, 1000)] == pytest.approx([0.1, 0.5, 0.0], abs=1e-3)
+    assert [config.teaching(step) for step in (0, 100, 400, 1000)] == [1.0, 0.75, 0.0, 0.0]
+
+
+def test_principal_codes_of_the_fitted_pictures_give_them_back() -> None:
+    """All components together are the pictures at 32 px; the first group alone is the best of its rank."""
+    config = dataclasses.replace(TINY, style_dim=8)
+    codes = fit_principal_codes(config)
+    images = config.pictures(HELD_BACK_STEPS)
+    w_plus = codes.of(images, 10)
+    base = w_plus[:, 0]
+    groups = [base, *(w_plus[:, row] - base for row in (3, 5, 7))]
+    back = (torch.cat(groups, dim=1) * codes.scales) @ codes.axes + codes.mean
+    torch.testing.assert_close(back, F.adaptive_avg_pool2d(images, 32).flatten(1), rtol=0, atol=1e-3)
+    torch.testing.assert_close(w_plus[:, :3], base[:, None].expand(-1, 3, -1))
+
+
+def test_each_trained_parameter_is_in_one_group() -> None:
+    model = Training(TINY).model
+    groups = [{id(parameter) for parameter in group} for group in parameter_groups(model)]
+    assert not groups[0] & groups[1]
+    mapping = {id(parameter) for parameter in model.generator.mapping.parameters()}
+    assert groups[0] | groups[1] == {id(parameter) for parameter in model.parameters()} - mapping
 
 
 def test_the_mapping_network_takes_on_the_distribution_of_codes() -> None:
@@ -122,10 +145,10 @@ def test_centring_moves_the_mean_into_latent_avg_and_changes_no_code() -> None:
     encoder = Training(TINY).model.eval().encoder
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        before, mean = encoder(images), torch.randn(16)
+        before, mean = encoder(images), torch.randn(8)
         centre_codes(encoder, mean)
         torch.testing.assert_close(encoder(images), before)
-    assert torch.equal(encoder.latent_avg, mean.expand(10, 16))
+    assert torch.equal(encoder.latent_avg, mean.expand(10, 8))
 
 
 def test_the_exported_networks_are_the_averaged_ones(tmp_path: Path) -> None:
@@ -135,7 +158,7 @@ def test_the_exported_networks_are_the_averaged_ones(tmp_path: Path) -> None:
     stored = load_generator(bundle.read("generator"), "cpu").synthesis.state_dict()
     for name, tensor in training.average.generator.synthesis.state_dict().items():
         torch.testing.assert_close(stored[name], tensor, rtol=1e-3, atol=1e-3)
-    assert load_encoder(bundle.read("encoder"), "cpu").code_shape == (10, 16)
+    assert load_encoder(bundle.read("encoder"), "cpu").code_shape == (10, 8)
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["steps_done"] == 1
     assert record["pictures_seen"] == 4
