@@ -92,7 +92,7 @@ def _wait_until_it_answers(head: RayHead, process: subprocess.Popen[bytes], log:
     while time.monotonic() < deadline and process.poll() is None:
         try:
             head.job("nothing")
-        except OSError:
+        except (OSError, ValueError):  # not yet, or (no JSON) something else is on that port
             time.sleep(0.1)
         else:
             return
