@@ -28,6 +28,7 @@ STATUSES: Mapping[str, str] = {
     "decode_truncated": "the image ends before its pixels do",
     "decode_error": "the decoder rejected the content",
     "decode_timeout": "the decoder did not finish in time",
+    "too_large": "more bytes than the limit allows",
     "bomb": "more pixels than the limit allows",
     "too_small": "fewer pixels than a face needs",
     "no_face": "no face was found",

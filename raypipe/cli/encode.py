@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -115,12 +116,15 @@ def run(job: EncodeJob, *, as_json: bool = False) -> int:
     def watch(record: RunRecord) -> None:
         line.update(record.done, record.rows)
 
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
     try:
         with line:
             summary = encode(job.encode, runner, restart=job.restart, retry=retry, say=say, watch=watch)
     except KeyboardInterrupt:
         say("stopped; what is committed stays: run the same command again to go on")
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if as_json:
         typer.echo(json.dumps(vars(summary), indent=2))
     else:
@@ -151,6 +155,9 @@ def _runner(job: EncodeJob) -> Runner:
 
 
 def _exit_code(summary: Summary, max_rejected: float) -> int:
+    if faces.OK not in summary.statuses:
+        say("none of the images could be encoded")
+        return REJECTED
     if summary.rejected_share <= max_rejected:
         return 0
     say(f"{summary.rejected_share:.2%} of the rows are not ok; --max-rejected allows {max_rejected:.2%}")

@@ -48,7 +48,7 @@ def connect(settings: RaySettings) -> None:
         if address:
             ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
         else:
-            ray.init(include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
+            ray.init(address="local", include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
     except ConnectionError as error:
         raise RaypipeError(f"no Ray cluster at {address!r}: {error}") from error
 

@@ -26,16 +26,20 @@ class SourceConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FetchConfig:
-    """How bytes are read. ``span_bytes``: neighbouring members of one archive are read in one request up to this."""
+    """How bytes are read. ``span_bytes``: neighbouring members of one archive are read in one request up to this.
+
+    What the listing says is larger than ``max_bytes`` is not fetched: status ``too_large``.
+    """
 
     threads: int = 16
     timeout_s: float = 60.0
     retries: int = 3
     retry_delay_s: float = 0.5
     span_bytes: int = 8 * 2**20
+    max_bytes: int = 256 * 2**20
 
     def __post_init__(self) -> None:
-        if self.threads < 1 or self.timeout_s <= 0 or self.retries < 0 or self.span_bytes < 1:
+        if min(self.threads, self.span_bytes, self.max_bytes) < 1 or self.timeout_s <= 0 or self.retries < 0:
             raise WrongUsage(f"fetch settings must be positive, got {self}")
 
 

@@ -64,6 +64,10 @@ class Fetcher:
         Rows that the listing found fault with are not fetched.
         """
         rows = entries.select(["uri", "file", "offset", "bytes", "problem", "problem_detail"]).to_pylist()
+        for row in rows:
+            if row["bytes"] > self._config.max_bytes and not row["problem"]:
+                row["problem"] = "too_large"
+                row["problem_detail"] = f"{row['bytes']:,} bytes, the limit is {self._config.max_bytes:,}"
         spans = self._spans(rows)
         results: dict[int, tuple[Future[list[Fetched]], int]] = {}
         last_rows: set[int] = set()

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from raypipe import __version__, catalog, storage
+from raypipe.backbones.mtcnn.weights import FILES as DETECTOR_FILES
 from raypipe.config import as_dict
 from raypipe.errors import ModelMismatch, RaypipeError, WrongUsage
 from raypipe.pipeline.encode.config import EncodeConfig, commit_rows_for
@@ -160,12 +161,22 @@ def _identity(config: EncodeConfig, bundle: Bundle) -> dict[str, Any]:
         "model": bundle.name,
         "weights": {name: bundle.describe(name).sha256 for name in parts},
         "model_fingerprint": bundle.fingerprint_of(parts),
+        "detector_weights": _detector_hashes(config.face.detector),
         **{
             name: value
             for name, value in as_dict(config).items()
             if name in ("methods", "limit", "commit_rows", "precision", "face", "columns", "refine")
         },
     }
+
+
+def _detector_hashes(detector: str) -> dict[str, str]:
+    if not detector:
+        return {}
+    try:
+        return {name: storage.sha256(storage.read_bytes(storage.join(detector, name))) for name in DETECTOR_FILES}
+    except FileNotFoundError as error:
+        raise WrongUsage(f"no detector at {detector!r}: it must hold {', '.join(DETECTOR_FILES)}") from error
 
 
 def _new_plan(config: EncodeConfig, asked: Mapping[str, Any], bundle: Bundle, device: str) -> dict[str, Any]:

@@ -118,9 +118,10 @@ def _read(uri: str) -> _Owner | None:
 
 
 def _machine() -> str:
-    """This boot of this machine: a lease from before a reboot belongs to nobody."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return f"{platform.node()}/{boot.read_text().strip()[:8] if boot.exists() else 'unknown-boot'}"
+    """This boot of this machine, and the space its process numbers belong to (a container has its own)."""
+    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    told = [boot.read_text().strip()[:8] if boot.exists() else "", str(space.readlink()) if space.is_symlink() else ""]
+    return "/".join([platform.node(), *told])
 
 
 def _process_start(process: int) -> str:

@@ -50,8 +50,11 @@ class RunRecord:
 
     @property
     def steady_rate(self) -> float:
-        """Images a second once the first part was there: without the start of workers and the loading of weights."""
+        """Images a second once the first part was there: without the start of workers and the loading of weights.
+        Of a single part: of the whole run."""
         first_s, first_rows = self.first
+        if self.done == first_rows:
+            return self.done / max(self.elapsed_s, 1e-9)
         return (self.done - first_rows) / max(self.elapsed_s - first_s, 1e-9)
 
     @property

@@ -66,6 +66,16 @@ def test_a_server_that_never_answers_is_a_timeout() -> None:
         assert time.monotonic() - started < 30
 
 
+def test_what_is_too_large_by_the_listing_is_not_fetched(tmp_path: Path) -> None:
+    picture = tmp_path / "x.jpg"
+    picture.write_bytes(b"12345")
+    row = {"image_id": "x", "uri": str(picture), "file": str(picture), "offset": 0, "bytes": 5, "problem": ""}
+    entries = pa.Table.from_pylist([row], schema=pa.schema(ENTRY_FIELDS))
+    assert [f.content for f in Fetcher(FetchConfig(max_bytes=5)).fetch(entries)] == [b"12345"]
+    (refused,) = Fetcher(FetchConfig(max_bytes=4)).fetch(entries)
+    assert (refused.status, refused.error) == ("too_large", "5 bytes, the limit is 4")
+
+
 def fetch(address: str, *, retries: int, timeout_s: float = 10.0) -> Fetched:
     row = {"image_id": "x", "uri": address, "file": address, "offset": 0, "bytes": -1, "problem": ""}
     entries = pa.Table.from_pylist([row], schema=pa.schema(ENTRY_FIELDS))

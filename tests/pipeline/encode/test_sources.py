@@ -183,7 +183,7 @@ def test_tar_members_are_fetched_by_ranges_and_carry_their_labels(tmp_path: Path
     source = open_source(str(tmp_path), SourceConfig())
     assert {field.name: field.type for field in source.labels} == {"age": pa.float64(), "name": pa.string()}
     entries = list(source.entries())
-    assert [entry.image_id for entry in entries] == [f"a/{key}.jpg" for key in pictures]
+    assert [entry.image_id for entry in entries] == [f"a.tar/{key}.jpg" for key in pictures]
     assert entries[0].labels == {"age": 3.0, "name": "x"}
     assert [fetched.content for fetched in fetch_all(source, tmp_path)] == list(pictures.values())
 

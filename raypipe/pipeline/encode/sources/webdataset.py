@@ -98,7 +98,6 @@ class _Archive:
 
 
 def _shard_entries(archive: _Archive, shard: FoundFile, address: str, wanted: list[Label]) -> Iterator[Entry]:
-    shard_id = os.path.splitext(shard.relative)[0]
     seen: set[str] = set()
     for members, sides in _samples(archive):
         values = _labels(sides)
@@ -108,7 +107,7 @@ def _shard_entries(archive: _Archive, shard: FoundFile, address: str, wanted: li
             problem = "fetch_truncated" if is_cut else "duplicate_id" if member.name in seen else ""
             seen.add(member.name)
             yield Entry(
-                image_id=f"{shard_id}/{member.name}",
+                image_id=f"{shard.relative}/{member.name}",
                 uri=f"{address}!{member.name}",
                 file=address,
                 offset=member.offset_data,
@@ -121,7 +120,7 @@ def _shard_entries(archive: _Archive, shard: FoundFile, address: str, wanted: li
     end = archive.damaged_at()
     if end is not None:
         yield Entry(
-            image_id=f"{shard_id}/#damaged-at-{end}",
+            image_id=f"{shard.relative}/#damaged-at-{end}",
             uri=address,
             file=address,
             etag=shard.etag,
