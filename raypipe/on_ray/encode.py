@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
@@ -44,11 +45,14 @@ def connect(settings: RaySettings) -> None:
         return
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     address = settings.address or os.environ.get("RAY_ADDRESS")
+    if not address:
+        # Else a harmless message of Ray's core about restarting actors stands in every run's output.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         if address:
-            ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
         else:
-            ray.init(address="local", include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
+            ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     except ConnectionError as error:
         raise RaypipeError(f"no Ray cluster at {address!r}: {error}") from error
 
@@ -245,6 +249,8 @@ def _configure(settings: RaySettings) -> None:
     context.enable_progress_bars = False
     context.issue_detectors_config.detectors = []
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # max_restarts has no other way in yet
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated", category=DeprecationWarning)
     context.print_on_execution_start = False
     context.execution_options.preserve_order = False
 
