@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -116,7 +117,7 @@ def run(job: EncodeJob, *, as_json: bool = False) -> int:
     def watch(record: RunRecord) -> None:
         line.update(record.done, record.rows)
 
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         with line:
             summary = encode(job.encode, runner, restart=job.restart, retry=retry, say=say, watch=watch)
@@ -141,6 +142,12 @@ def print_plan(job: EncodeJob, *, as_json: bool) -> int:
     else:
         typer.echo(plan.in_words())
     return 0
+
+
+def _end(number: int, _: object) -> None:
+    """A machine that is taken away says SIGTERM: leave in good order, and with the exit code of one killed by it."""
+    say("told to end; what is committed stays: run the same command again to go on")
+    sys.exit(128 + number)
 
 
 def _runner(job: EncodeJob) -> Runner:

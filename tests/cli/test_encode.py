@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -264,3 +266,17 @@ def test_reconstruct_draws_with_the_model_that_encoded_and_no_other(
     code, _, _ = raypipe("reconstruct", tmp_path / "out", "--out", picture, "--model", model, "--columns", 3)
     assert code == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_sigterm_ends_in_good_order(tmp_path: Path, model: Path) -> None:
+    folder, out = fill_folder(tmp_path / "in", 400), tmp_path / "out"
+    command = [sys.executable, "-m", "raypipe", "encode", str(folder), "--out", str(out), "--model", str(model)]
+    process = subprocess.Popen([*command, "--local", "--commit-rows", "2"], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (out / "part-000001.parquet").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.terminate()
+    assert process.wait() == 143
+    assert not (out / "_raypipe" / "lease.json").exists()
+    assert json.loads((out / "run.json").read_text())["state"] == "failed"
+    assert not (out / "_SUCCESS").exists()
