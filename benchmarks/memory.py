@@ -3,8 +3,9 @@
     python -m benchmarks.memory [--sizes 1000,10000,100000] [--json FILE]
 
 The images are hard links to 1,000 made-up faces of 64 px, the model a tiny one with random weights: what is measured is
-everything around the model. The peak is over the sum of the unique memory (USS) of all processes of the job and of Ray,
-object store included, sampled five times a second; ``driver`` is the process that lists, follows and finishes.
+everything around the model. Peaks of the unique memory (USS) of the processes, sampled five times a second: the driver
+(which lists, follows and finishes), the model worker, the other workers with their decoding processes, and Ray's own
+(with the pages of the object store that it ever touched); and what the object store held at most.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import ray
 import torch
 
 from benchmarks.machine import machine
@@ -31,6 +33,7 @@ from raypipe.weights import save_bundle
 
 DIFFERENT = 1000
 MIB = 2**20
+KINDS = ("driver", "model worker", "other workers", "ray itself")
 
 
 def main() -> None:
@@ -43,12 +46,12 @@ def main() -> None:
         model = _tiny_model(Path(scratch) / "model")
         make_faces(SynthConfig(out=f"{scratch}/faces", count=DIFFERENT), lambda *_: None)
         rows = [_measure(Path(scratch), model, int(size)) for size in arguments.sizes.split(",")]
-    print(f"{machine()}\n{'images':>10}{'images/s':>10}{'peak MiB':>10}{'driver MiB':>12}{'spilled':>9}")
+    print(f"{machine()}\npeak of the unique memory in MiB\n{'images':>10}{'images/s':>10}", end="")
+    print("".join(f"{name:>14}" for name in KINDS), f"{'object store':>13}{'spilled':>9}")
     for row in rows:
-        print(
-            f"{row['images']:>10,}{row['images_per_s']:>10.0f}{row['peak_mib']:>10.0f}{row['driver_mib']:>12.0f}"
-            f"{row['spilled_bytes']:>9}"
-        )
+        print(f"{row['images']:>10,}{row['images_per_s']:>10.0f}", end="")
+        print("".join(f"{row['peak_mib'][name]:>14}" for name in KINDS), end="")
+        print(f"{row['object_store_mib']:>14}{row['spilled_bytes']:>9}")
     if arguments.json:
         Path(arguments.json).write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2))
 
@@ -68,18 +71,19 @@ def _measure(scratch: Path, model: str, images: int) -> dict[str, Any]:
         raise SystemExit(f"expected {images} images that are ok, got {summary.statuses}")
     return {
         "images": images,
-        "images_per_s": summary.run["images_per_s_once_running"],
-        "peak_mib": round(sampler.peak / MIB),
-        "driver_mib": round(sampler.driver_peak / MIB),
+        "images_per_s": summary.run["images_per_s"],
+        "peak_mib": {kind: round(size / MIB) for kind, size in sampler.peaks.items()},
+        "object_store_mib": round(sampler.store_peak / MIB),
         "spilled_bytes": summary.run["spilled_bytes"],
     }
 
 
 class _Sampler:
-    """Peak memory of this process and of all that it started, while the ``with`` block runs."""
+    """Peak unique memory (USS) of the kinds of processes that this one started, while the ``with`` block runs."""
 
     def __init__(self) -> None:
-        self.peak = self.driver_peak = 0
+        self.peaks = dict.fromkeys(KINDS, 0)
+        self.store_peak = 0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._sample)
 
@@ -94,14 +98,25 @@ class _Sampler:
     def _sample(self) -> None:
         driver = psutil.Process()
         while not self._over.wait(0.2):
-            total = 0
+            now = dict.fromkeys(KINDS, 0)
             for process in [driver, *driver.children(recursive=True)]:
                 try:
-                    total += process.memory_full_info().uss
+                    now[_kind(process, driver)] += process.memory_full_info().uss
                 except psutil.NoSuchProcess:
                     continue
-            self.peak = max(self.peak, total)
-            self.driver_peak = max(self.driver_peak, driver.memory_full_info().uss)
+            self.peaks = {kind: max(size, now[kind]) for kind, size in self.peaks.items()}
+            resources = ray.cluster_resources(), ray.available_resources()
+            used = resources[0]["object_store_memory"] - resources[1].get("object_store_memory", 0.0)
+            self.store_peak = max(self.store_peak, int(used))
+
+
+def _kind(process: psutil.Process, driver: psutil.Process) -> str:
+    if process == driver:
+        return "driver"
+    words = " ".join(process.cmdline())
+    if "EncodeActor" in words:
+        return "model worker"
+    return "other workers" if "ray::" in words or "decode_child" in words else "ray itself"
 
 
 def _tiny_model(folder: Path) -> str:

@@ -21,6 +21,7 @@ import pyarrow as pa
 import ray
 import ray.data
 import torch
+from ray.data import ExecutionResources
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 from ray.data.exceptions import ExecutionTimeoutError
@@ -28,7 +29,7 @@ from ray.exceptions import RayError
 from ray.util.metrics import Counter
 
 from raypipe.errors import ModelMismatch, RaypipeError
-from raypipe.on_ray.layout import Layout, Node, lay_out
+from raypipe.on_ray.layout import CHUNKS_IN_STORE, Layout, Node, lay_out
 from raypipe.on_ray.settings import RaySettings
 from raypipe.pipeline.encode.config import EncodeConfig, commit_rows_for
 from raypipe.pipeline.encode.face_model import FaceModel, image_size_of, load_networks
@@ -48,6 +49,9 @@ def connect(settings: RaySettings) -> None:
     if not address:
         # Else a harmless message of Ray's core about restarting actors stands in every run's output.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        # Ray ends workers beyond the number of CPUs after an idle second, and starts (and imports) them anew for the
+        # next part: on a machine of few CPUs that costs more than the work.
+        os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "600000")
     try:
         if address:
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
@@ -121,12 +125,17 @@ class RunOnRay:
         """
         if not job.chunks:
             return
-        _configure(self.settings)
+        _configure(self.settings, self._store_bytes(job))
         try:
             for row in self._dataset(job).iter_rows():
                 yield ChunkReport(**json.loads(row["report"]))
         except (RayError, ExecutionTimeoutError) as error:
             raise RaypipeError(f"the cluster did not finish the job: {_cause(error)}") from error
+
+    def _store_bytes(self, job: Job) -> int:
+        """What chunks of pixels may hold of the object stores: enough that nobody waits, however slow the model is."""
+        chunk_bytes = 3 * job.work.image_size**2 * job.work.config.commit_rows
+        return chunk_bytes * (CHUNKS_IN_STORE + 3 * self.layout.actors + 2 * self.layout.decoders)
 
     def _dataset(self, job: Job) -> ray.data.Dataset:
         layout, work = self.layout, job.work
@@ -241,8 +250,9 @@ def _reader(key: _AsKey) -> ReadFaces:
     return ReadFaces(key.work)
 
 
-def _configure(settings: RaySettings) -> None:
+def _configure(settings: RaySettings, store_bytes: int) -> None:
     context = ray.data.DataContext.get_current()
+    context.execution_options.resource_limits = ExecutionResources.for_limits(object_store_memory=store_bytes)
     context.target_max_block_size = None  # a chunk must stay one block
     context.execution_no_progress_timeout_s = settings.no_progress_timeout_s
     context.max_errored_blocks = 0  # rows carry their own errors: a lost block is a defect

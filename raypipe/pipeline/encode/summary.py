@@ -51,9 +51,9 @@ class RunRecord:
     @property
     def steady_rate(self) -> float:
         """Images a second once the first part was there: without the start of workers and the loading of weights.
-        Of a single part: of the whole run."""
+        Where that was less than a second ago, of the whole run."""
         first_s, first_rows = self.first
-        if self.done == first_rows:
+        if self.elapsed_s - first_s < 1.0:
             return self.done / max(self.elapsed_s, 1e-9)
         return (self.done - first_rows) / max(self.elapsed_s - first_s, 1e-9)
 
@@ -115,25 +115,26 @@ class Summary:
 
 
 def bottleneck(record: RunRecord) -> str:
-    """One sentence: which stage the others waited for."""
+    """One sentence: what the rest waited for."""
     if not record.done:
         return "nothing was left to do"
+    first_s, _ = record.first
+    if first_s > record.elapsed_s / 2:
+        part = f"{first_s:.0f} of {record.elapsed_s:.0f} s"
+        return f"starting up was the bottleneck: it took {part}; larger jobs pay it once"
     total = sum(record.seconds.values())
     busiest = max(STAGES, key=lambda stage: record.seconds[stage])
-    share = record.seconds[busiest] / max(total, 1e-9)
     model_busy = record.seconds["model"] / (record.model_workers * max(record.elapsed_s, 1e-9))
     if model_busy >= BUSY:
-        return (
-            f"the model is the bottleneck: its workers computed {model_busy:.0%} of the time; "
-            f"more or faster model workers help, faster reading does not"
-        )
+        busiest = "model"
     advice = {
         "fetch": "the storage is the bottleneck: try more fetch threads or a nearer bucket",
         "decode": "decoding is the bottleneck: add CPU cores",
-        "model": "starting up took most of the time: the job is too small to keep its workers busy",
+        "model": "the model is the bottleneck: more or faster model workers help, faster reading does not",
         "write": "writing is the bottleneck: try larger commits or a faster storage",
     }[busiest]
-    return f"{advice} ({busiest} took {share:.0%} of the work, the model was busy {model_busy:.0%} of the time)"
+    share = record.seconds[busiest] / max(total, 1e-9)
+    return f"{advice} ({busiest} took {share:.0%} of the work; the model was busy {model_busy:.0%} of the time)"
 
 
 def _ok_first(item: tuple[str, int]) -> tuple[bool, str]:
