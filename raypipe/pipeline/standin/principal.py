@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raypipe.pipeline.standin.config import StandinConfig
+from raypipe.pipeline.standin.losses import weigh
 
 SIZE = 32
 GROUPS = 4
@@ -23,7 +24,7 @@ HELD_BACK_STEPS = 1_000_000
 
 @dataclass(frozen=True)
 class PrincipalCodes:
-    """Of pictures at 32 px, K = 4 D: ``mean`` [P], ``axes`` [K,P], and ``scales`` [K] that divide the projections."""
+    """Of weighed pictures at 32 px, K = 4 D: ``mean`` [P], ``axes`` [K,P]; ``scales`` [K] divide the projections."""
 
     mean: Tensor
     axes: Tensor
@@ -32,12 +33,13 @@ class PrincipalCodes:
     def of(self, images: Tensor, num_layers: int) -> Tensor:
         """[N,3,s,s] in [-1,1] -> [N,L,D].
 
-        The first D components are in every row. The next ones are added to the rows behind the third: D of them to each
-        of the row groups 3-4, 5-6 and 7 up, finer ones to finer rows.
+        The first D components are in every row. The next ones are added to rows 1, 2 and 3: these still shape the
+        layout, later rows hardly can.
         """
-        flat_NP = F.adaptive_avg_pool2d(images, SIZE).flatten(1)
+        flat_NP = weigh(F.adaptive_avg_pool2d(images, SIZE)).flatten(1)
         base, *details = ((flat_NP - self.mean) @ self.axes.T / self.scales).chunk(GROUPS, dim=1)
-        added = [torch.zeros_like(base)] * 3 + [details[min((row - 3) // 2, 2)] for row in range(3, num_layers)]
+        nothing = [torch.zeros_like(base)]
+        added = nothing + details + nothing * (num_layers - GROUPS)
         return torch.stack([base + detail for detail in added], dim=1)
 
 
@@ -47,7 +49,7 @@ def fit_principal_codes(config: StandinConfig) -> PrincipalCodes:
     Components are divided by the square root of their deviation: large ones stay larger than small ones, but less so.
     """
     batches = range(HELD_BACK_STEPS, HELD_BACK_STEPS + config.principal_batches)
-    flat_NP = torch.cat([F.adaptive_avg_pool2d(config.pictures(step), SIZE).flatten(1) for step in batches])
+    flat_NP = torch.cat([weigh(F.adaptive_avg_pool2d(config.pictures(step), SIZE)).flatten(1) for step in batches])
     mean_P, count = flat_NP.mean(0), GROUPS * config.style_dim
     _, singular, axes = torch.linalg.svd(flat_NP - mean_P, full_matrices=False)
     deviations_K = (singular[:count] / math.sqrt(len(flat_NP))).clamp(min=1e-4)

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from raypipe.backbones.psp import Encoder, EncoderConfig
 from raypipe.backbones.stylegan2 import Generator, GeneratorConfig, Synthesis
 from raypipe.pipeline.standin.config import StandinConfig
+from raypipe.pipeline.standin.losses import reconstruction_loss
 from raypipe.pipeline.standin.principal import PrincipalCodes, fit_principal_codes
 
-COARSEST = 8
 CALM = 0.1
 
 
@@ -173,18 +173,3 @@ def lower_part(generator: Generator, size: int) -> Synthesis:
     part.const = generator.synthesis.const
     part.blocks = nn.ModuleList(list(generator.synthesis.blocks)[: len(resolutions)])
     return part
-
-
-def reconstruction_loss(made: Tensor, wanted: Tensor) -> Tensor:
-    """Mean absolute error of the pixels at all scales down to 8 px, and of the finest differences to the neighbours."""
-    loss = gradient_error(made, wanted) + F.l1_loss(made, wanted)
-    while made.shape[-1] > COARSEST:
-        made, wanted = F.avg_pool2d(made, 2), F.avg_pool2d(wanted, 2)
-        loss = loss + F.l1_loss(made, wanted)
-    return loss
-
-
-def gradient_error(made: Tensor, wanted: Tensor) -> Tensor:
-    """Mean absolute error of the differences between neighbouring pixels, along both axes."""
-    difference = made - wanted
-    return difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
