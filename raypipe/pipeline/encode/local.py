@@ -54,7 +54,7 @@ def _run(job: Job, device: str) -> Iterator[ChunkReport]:
                 table = encode(waiting.popleft().result())
                 waiting.extend(reading.submit(read, chunk) for chunk in islice(chunks, 1))
                 written.append(writing.submit(commit, table))
-                while len(written) > CHUNKS_AHEAD or (written and not waiting):
+                while written and (written[0].done() or len(written) > CHUNKS_AHEAD or not waiting):
                     yield written.popleft().result()
         finally:
             reading.shutdown(cancel_futures=True)

@@ -21,8 +21,8 @@ BUSY = 0.75
 
 @dataclass(kw_only=True)
 class RunRecord:
-    """The running counts of one run. ``rows``: how many it set out to do; ``first``: when the first part was there,
-    in seconds, and its rows."""
+    """The running counts of one run. ``rows``: how many it set out to do; ``halfway``: seconds and images when half of
+    them were done."""
 
     config: Mapping[str, Any]
     receipt: Mapping[str, Any]
@@ -32,30 +32,32 @@ class RunRecord:
     model_workers: int
     started: float = field(default_factory=time.time)
     done: int = 0
-    first: tuple[float, int] = (0.0, 0)
+    first_part_s: float = 0.0
+    halfway: tuple[float, int] = (0.0, 0)
     statuses: Counter[str] = field(default_factory=Counter)
     fetched_bytes: int = 0
     written_bytes: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
 
     def add(self, report: ChunkReport) -> None:
-        if not self.done:
-            self.first = (self.elapsed_s, report.rows)
         self.done += report.rows
         self.statuses.update(report.statuses)
         self.fetched_bytes += report.fetched_bytes
         self.written_bytes += report.written_bytes
         for stage, seconds in report.seconds.items():
             self.seconds[stage] += seconds
+        self.first_part_s = self.first_part_s or self.elapsed_s
+        if not self.halfway[1] and 2 * self.done >= self.rows:
+            self.halfway = (self.elapsed_s, self.done)
 
     @property
     def steady_rate(self) -> float:
-        """Images a second once the first part was there: without the start of workers and the loading of weights.
-        Where that was less than a second ago, of the whole run."""
-        first_s, first_rows = self.first
-        if self.elapsed_s - first_s < 1.0:
+        """Images a second in the second half of the run: without the start of workers, the loading of weights, and
+        what was read ahead meanwhile. Where that half took less than a second, of the whole run."""
+        half_s, half_done = self.halfway
+        if self.elapsed_s - half_s < 1.0:
             return self.done / max(self.elapsed_s, 1e-9)
-        return (self.done - first_rows) / max(self.elapsed_s - first_s, 1e-9)
+        return (self.done - half_done) / (self.elapsed_s - half_s)
 
     @property
     def elapsed_s(self) -> float:
@@ -118,9 +120,8 @@ def bottleneck(record: RunRecord) -> str:
     """One sentence: what the rest waited for."""
     if not record.done:
         return "nothing was left to do"
-    first_s, _ = record.first
-    if first_s > record.elapsed_s / 2:
-        part = f"{first_s:.0f} of {record.elapsed_s:.0f} s"
+    if record.first_part_s > record.elapsed_s / 2:
+        part = f"{record.first_part_s:.0f} of {record.elapsed_s:.0f} s"
         return f"starting up was the bottleneck: it took {part}; larger jobs pay it once"
     total = sum(record.seconds.values())
     busiest = max(STAGES, key=lambda stage: record.seconds[stage])

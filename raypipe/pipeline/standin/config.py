@@ -36,13 +36,13 @@ class StandinConfig:
     encoder_widths: tuple[int, ...] = (16, 32, 64, 64)
     encoder_depths: tuple[int, ...] = (1, 1, 2, 1)
     batch: int = 16
-    steps: int = 16_000
-    growth_steps: tuple[int, ...] = (1_500, 4_000)
+    steps: int = 12_000
+    growth_steps: tuple[int, ...] = (1_200, 3_000)
     warmup_steps: int = 50
     learning_rate: float = 3e-2
     backbone_learning_rate: float = 3e-3
     principal_batches: int = 300
-    taught_steps: int = 4_000
+    taught_steps: int = 3_000
     average_decay: float = 0.998
     base_only_share: float = 0.2
     code_noise: float = 0.03

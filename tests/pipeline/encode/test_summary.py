@@ -20,7 +20,7 @@ def record_of(seconds: dict[str, float], *, first_s: float, elapsed_s: float) ->
             seconds={name: value / 2 for name, value in seconds.items()},
         )
         record.add(report)
-    record.first = (first_s, 10)
+    record.first_part_s, record.halfway = first_s, (first_s, 10)
     record.started = time.time() - elapsed_s
     return record
 
