@@ -153,7 +153,8 @@ class RunOnRay:
                 num_cpus=layout.actor_cpus,
                 num_gpus=layout.actor_gpus,
                 max_restarts=self.settings.actor_restarts,
-                max_task_retries=self.settings.actor_restarts,
+                # A node that just died refuses calls many times over before Ray knows; the restarts are the limit.
+                max_task_retries=-1,
                 **whole_blocks,
             )
             .map_batches(_commit_chunk, fn_kwargs={"work": work}, num_cpus=layout.write_cpus, **whole_blocks)
