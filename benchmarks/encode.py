@@ -148,7 +148,7 @@ class Bench:
             model=self.model,
             limit=self.images,
             batch_size=BATCH,
-            commit_rows=max(32, self.images // 32),
+            commit_rows=max(32, min(256, self.images // 12)),
         )
 
 
