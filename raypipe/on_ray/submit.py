@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class ClusterJob:
         self._client = connect(submission.address)
         self._attempt = 1
         self._log = _Log(show)
+        self._loop = _loop_in_background()
 
     @property
     def address(self) -> str:
@@ -189,7 +191,7 @@ class ClusterJob:
         reached = time.monotonic()
         while True:
             with contextlib.suppress(*TROUBLE):
-                asyncio.run(_tail(self._client, self.submission_id, self._log))
+                self._tail()
             try:
                 details = self._find()
                 reached = time.monotonic()
@@ -199,6 +201,14 @@ class ClusterJob:
             except TROUBLE as error:
                 self._give_up_if_late(reached, error)
             time.sleep(RETRY_S)
+
+    def _tail(self) -> None:
+        # An interrupt raised inside an event loop can get lost in a callback of C code, so this thread only waits.
+        tail = asyncio.run_coroutine_threadsafe(_tail(self._client, self.submission_id, self._log), self._loop)
+        try:
+            tail.result()
+        finally:
+            tail.cancel()
 
     def _give_up_if_late(self, since: float, error: Exception) -> None:
         waited_s = time.monotonic() - since
@@ -240,19 +250,27 @@ class ClusterJob:
 
 
 class _Log:
-    """Shows every character once: each new connection begins again at the first one."""
+    """Shows every character once: each new connection begins again at the first one. For several threads."""
 
     def __init__(self, show: Callable[[str], None]) -> None:
         self._show = show
         self._shown = 0
+        self._lock = threading.Lock()
 
     def add(self, position: int, text: str) -> None:
         """Show what is new in ``text``, which begins ``position`` characters into the log."""
-        new = text[max(0, self._shown - position) :]
-        if new:
-            # Counted first: an interrupt while it is being shown must not show it again.
-            self._shown = position + len(text)
-            self._show(new)
+        with self._lock:
+            new = text[max(0, self._shown - position) :]
+            if new:
+                # Counted first: an interrupt while it is being shown must not show it again.
+                self._shown = position + len(text)
+                self._show(new)
+
+
+def _loop_in_background() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="job-log", daemon=True).start()
+    return loop
 
 
 async def _tail(client: JobClient, submission_id: str, log: _Log) -> None:
