@@ -1,17 +1,30 @@
-"""Folder name -> method. The only dynamic import of the package.
+"""Names -> methods and recipes. The only dynamic import of the package.
 
-A method's folder offers ``Config`` (a frozen dataclass), ``load(part, generator, device) -> Method`` and
-``build_recipe(config, *, device, sync_gradients) -> Recipe``.
+A method's folder offers ``Config`` (a frozen dataclass) and ``load(part, generator, device) -> Method``. What can be
+trained, a method or a backbone, offers in its recipe's module (a method: in its folder)
+
+- ``Config``: a frozen dataclass with ``batch`` (rows of the global batch; 0: all rows at every step) and ``steps``,
+- ``columns(config)``: what each batch must hold, see ``contract.Recipe``,
+- ``build_recipe(config, site) -> Recipe``; ``WrongUsage`` where the data or a missing part make it impossible.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from types import ModuleType
 
 from raypipe import methods
 from raypipe.errors import WrongUsage
+
+BACKBONE_RECIPES: Mapping[str, str] = {
+    "stylegan2": "raypipe.backbones.stylegan2.recipe",
+    "psp": "raypipe.backbones.psp.recipe",
+    "e4e": "raypipe.backbones.psp.recipe_e4e",
+    "identity": "raypipe.backbones.identity.recipe",
+    "attributes": "raypipe.backbones.attributes.recipe",
+}
 
 
 def method_names() -> tuple[str, ...]:
@@ -28,3 +41,21 @@ def method_module(name: str) -> ModuleType:
     if name not in method_names():
         raise WrongUsage(f"{name!r} is not a method; installed: {', '.join(method_names()) or 'none'}")
     return importlib.import_module(f"{methods.__name__}.{name}")
+
+
+def recipe_names() -> tuple[str, ...]:
+    """What can be trained."""
+    return (*BACKBONE_RECIPES, *method_names())
+
+
+def recipe_module(name: str) -> ModuleType:
+    """The module of a recipe.
+
+    Raises:
+        WrongUsage: there is none of that name.
+    """
+    if name in BACKBONE_RECIPES:
+        return importlib.import_module(BACKBONE_RECIPES[name])
+    if name not in method_names():
+        raise WrongUsage(f"{name!r} is not a recipe; recipes: {', '.join(recipe_names())}")
+    return method_module(name)

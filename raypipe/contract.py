@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from raypipe.attributes import Edit
@@ -65,18 +66,88 @@ class Method(Protocol):
         """[n,3,h,w] in [-1,1]. ``source`` [n,3,h,w]: the faces themselves, for what the columns do not carry."""
 
 
+def _keep(tensors: Sequence[Tensor]) -> None:
+    """One worker's mean is what it has."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """This worker's part of the global batch: rows ``rank``, ``rank + count``, ``rank + 2 count``, ...
+
+    Attributes:
+        average: replaces each tensor by its mean over all workers, in place. Every worker must call it with the same
+            shapes in the same order.
+    """
+
+    rank: int = 0
+    count: int = 1
+    average: Callable[[Sequence[Tensor]], None] = _keep
+
+    def of(self, whole: Tensor) -> Tensor:
+        """This worker's rows of a tensor of the whole batch."""
+        return whole[self.rank :: self.count]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """What is known of training data before the first batch.
+
+    Attributes:
+        rows: how many examples there are; 0 where they are made as needed and never end.
+        size: width and height of ``image``; 0 without images.
+        attributes: the columns of ``labels``.
+        identities: ``identity`` is in [0, identities).
+        code_shape: layers and width of ``w_plus``; (0, 0) without codes.
+    """
+
+    rows: int
+    size: int = 0
+    attributes: tuple[str, ...] = ()
+    identities: int = 0
+    code_shape: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where and with what a recipe works. ``parts``: trained networks that it may build on, by name."""
+
+    data: DataFacts
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    device: torch.device = torch.device("cpu")
+    share: Share = Share()
+    seed: int = 0
+
+
 @runtime_checkable
 class Recipe(Protocol):
-    """How it is trained, one step at a time. The loop, logs and checkpoints belong to ``pipeline``."""
+    """How something is trained, one step at a time. Loop, data, logs and checkpoints belong to ``pipeline.train``.
 
-    def step(self, batch: Columns) -> dict[str, float]:
-        """One optimiser step; losses and other numbers by name."""
+    A batch is this worker's share of the global batch: ``image`` [n,3,s,s] float32 in [-1,1], ``labels`` [n,A] float32
+    of 0 and 1, ``identity`` [n] int64, ``w_plus`` [n,L,D] float32; just those that the recipe's ``columns`` ask for.
+    The result does not depend on how many workers share the batch: gradients go through ``site.share.average``, random
+    numbers through ``blocks.randomness``.
+    """
+
+    def step(self, batch: Columns) -> dict[str, Tensor]:
+        """One step of every optimiser; losses and other numbers by name, 0-d and detached, of this worker's share."""
+
+    def evaluate(self, batches: Iterable[Columns]) -> dict[str, float]:
+        """Numbers on held-out data. The first is the one that decides which checkpoint is best: lower is better.
+
+        Called on one worker only: it must not use ``site.share``, and changes nothing that a later step depends on.
+        """
+
+    def samples(self, batch: Columns) -> Tensor:
+        """Pictures to look at, [rows, columns, 3, h, w] in [-1,1]; no rows where there is nothing to see.
+
+        ``batch`` is the same held-out data each time. Called on one worker only, as ``evaluate``.
+        """
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
+        """Everything that the next step depends on, in tensors and plain values; the same on every worker."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there: the same steps follow."""
 
-    def export(self) -> Part:
-        """What inference needs."""
+    def export(self) -> dict[str, Part]:
+        """What inference needs, by the part's name in a model bundle."""
