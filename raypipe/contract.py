@@ -113,7 +113,7 @@ class Site:
 
     data: DataFacts
     parts: Mapping[str, Part] = field(default_factory=dict)
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     share: Share = Share()
     seed: int = 0
 

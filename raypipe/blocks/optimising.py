@@ -36,8 +36,8 @@ def update_average(average: nn.Module, current: nn.Module, *, images: int, half_
     decay = 0.5 ** (images / max(half_life_images, 1e-8))
     for kept, now in zip(average.parameters(), current.parameters(), strict=True):
         kept.lerp_(now.to(kept.dtype), 1 - decay)
-    for kept, now in zip(average.buffers(), current.buffers(), strict=True):
-        kept.copy_(now)
+    for buffer, now_buffer in zip(average.buffers(), current.buffers(), strict=True):
+        buffer.copy_(now_buffer)
 
 
 def warmup_cosine(step: int, *, warmup: int, steps: int) -> float:
