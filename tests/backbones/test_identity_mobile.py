@@ -55,8 +55,8 @@ def test_vectors_have_unit_length_and_do_not_depend_on_the_batch() -> None:
     network = MobileFaceNet().eval()
     images = torch.randn(2, 3, 128, 128)
     with torch.no_grad():
-        together = network.of_aligned(images)
-        alone = torch.cat([network.of_aligned(image[None]) for image in images])
+        together = network.embed(images)
+        alone = torch.cat([network.embed(image[None]) for image in images])
     torch.testing.assert_close(together.norm(dim=1), torch.ones(2))
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)
 

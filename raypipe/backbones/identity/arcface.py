@@ -49,7 +49,7 @@ class IdentityNetwork(nn.Module):
         """RGB [n,3,112,112] in [-1,1], cropped to the face -> [n,embedding_dim], rows of unit length."""
         return F.normalize(self.output_layer(self.body(self.input_layer(images))))
 
-    def of_aligned(self, images: Tensor) -> Tensor:
+    def embed(self, images: Tensor) -> Tensor:
         """The same from FFHQ-aligned pictures [n,3,s,s]: cropped to the face as pSp's identity loss does."""
         vectors: Tensor = self(crop_face(images))
         return vectors

@@ -46,7 +46,7 @@ class MobileFaceNet(nn.Module):
         features = self.blocks(self.dw_conv1(self.conv1(images)))
         return F.normalize(self.linear1(self.linear7(self.conv2(features))).flatten(1))
 
-    def of_aligned(self, images: Tensor) -> Tensor:
+    def embed(self, images: Tensor) -> Tensor:
         """The same from FFHQ-aligned pictures [n,3,s,s]."""
         vectors: Tensor = self(crop_to_template(images))
         return vectors

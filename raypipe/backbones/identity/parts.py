@@ -12,7 +12,7 @@ from raypipe.weights import Part
 
 
 def load_identity(part: Part, device: str | torch.device) -> IdentityNetwork | MobileFaceNet:
-    """Ready for inference; ``of_aligned`` takes FFHQ-aligned pictures of any size and gives unit vectors.
+    """Ready for inference; ``embed`` takes FFHQ-aligned pictures of any size and gives unit vectors.
 
     Raises:
         BadWeights: the part is not an identity network, or its tensors do not fit.
