@@ -131,6 +131,13 @@ class Recipe(Protocol):
     def step(self, batch: Columns) -> dict[str, Tensor]:
         """One step of every optimiser; losses and other numbers by name, 0-d and detached, of this worker's share."""
 
+    def finish(self, batches: Iterable[Columns]) -> None:
+        """Called once after the last step with every training row once (this worker's share), before ``export``.
+
+        For what must be measured over all rows with the final weights. It may use ``site.share``, so every worker
+        calls it; most recipes have nothing to do.
+        """
+
     def evaluate(self, batches: Iterable[Columns]) -> dict[str, float]:
         """Numbers on held-out data. The first is the one that decides which checkpoint is best: lower is better.
 
