@@ -27,3 +27,7 @@ class OutputInUse(RaypipeError):
 
 class ImpossibleCluster(RaypipeError):
     """The cluster can never run the job; the message shows the arithmetic."""
+
+
+class Diverged(RaypipeError):
+    """Training gave numbers that are not finite, or beyond its limit; the message names the last good checkpoint."""

@@ -28,3 +28,26 @@ class RaySettings:
             raise WrongUsage(f"numbers of workers and CPUs are at least 0, got {self}")
         if self.no_progress_timeout_s < 1:
             raise WrongUsage(f"no_progress_timeout_s must be at least 1, got {self.no_progress_timeout_s}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOnRay:
+    """How a training run uses a cluster. 0 means: chosen from the cluster.
+
+    ``workers``: that many share every batch; the result does not depend on it. ``worker_cpus``: CPUs (and, without a
+    GPU, compute threads) of each. ``read_cpus``: CPUs of a task that reads and decodes. ``max_failures``: how often
+    lost workers are started again before the run gives up. ``start_timeout_s``: how long new machines may take.
+    """
+
+    address: str = ""
+    workers: int = 1
+    worker_cpus: float = 0.0
+    read_cpus: float = 0.0
+    max_failures: int = 8
+    start_timeout_s: int = 1_800
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise WrongUsage(f"workers must be at least 1, got {self.workers}")
+        if min(self.worker_cpus, self.read_cpus, self.max_failures) < 0 or self.start_timeout_s < 1:
+            raise WrongUsage(f"CPUs and failures are at least 0 and times at least 1 s, got {self}")

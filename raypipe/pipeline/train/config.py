@@ -1,0 +1,74 @@
+"""What a training run does around its recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from raypipe.errors import WrongUsage
+from raypipe.pipeline.encode.config import FetchConfig, SourceConfig
+from raypipe.pipeline.encode.face_decoder import FaceConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What is trained on.
+
+    Attributes:
+        uri: any source of ``raypipe encode``, the output of one (for recipes that train on codes), or ``synthfaces``:
+            200,000 made-up faces of 8,000 persons, drawn as they are needed.
+        size: width and height of the images; not used for codes.
+        attributes: label columns to use; empty = all columns of 0 and 1 that have both.
+        held_out: rows that are only evaluated on, at most a fifth of all.
+        correlated: ``synthfaces`` with attributes that go together as in photographs of celebrities.
+    """
+
+    uri: str
+    size: int = 64
+    attributes: tuple[str, ...] = ()
+    held_out: int = 1_000
+    correlated: bool = False
+    face: FaceConfig = field(default_factory=FaceConfig)
+    fetch: FetchConfig = field(default_factory=FetchConfig)
+    columns: SourceConfig = field(default_factory=SourceConfig)
+
+    def __post_init__(self) -> None:
+        if not self.uri:
+            raise WrongUsage("the data's URI must not be empty")
+        if not 8 <= self.size <= 1024:
+            raise WrongUsage(f"size must be from 8 to 1024 pixels, got {self.size}")
+        if self.held_out < 1:
+            raise WrongUsage(f"held_out must be at least 1 row, got {self.held_out}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run. What the recipe decides is in the recipe's own config.
+
+    Attributes:
+        models: bundles whose parts the recipe may build on; of parts of one name the last counts.
+        log_every, checkpoint_every, snapshot_every, evaluate_every: steps; 0 = only at the end.
+        keep: checkpoints that are kept beside the best one.
+        loss_limit: a number of the recipe beyond this stops the run as diverged.
+    """
+
+    recipe: str
+    out: str
+    data: DataConfig
+    models: tuple[str, ...] = ()
+    seed: int = 0
+    log_every: int = 50
+    checkpoint_every: int = 1_000
+    snapshot_every: int = 1_000
+    evaluate_every: int = 2_000
+    keep: int = 2
+    loss_limit: float = 1e6
+
+    def __post_init__(self) -> None:
+        if not self.out:
+            raise WrongUsage("out must not be empty")
+        if self.keep < 1 or self.log_every < 1:
+            raise WrongUsage(f"keep and log_every must be at least 1, got {self.keep} and {self.log_every}")
+        if min(self.checkpoint_every, self.snapshot_every, self.evaluate_every) < 0:
+            raise WrongUsage("checkpoint_every, snapshot_every and evaluate_every must be at least 0")
+        if self.loss_limit <= 0:
+            raise WrongUsage(f"loss_limit must be over 0, got {self.loss_limit}")

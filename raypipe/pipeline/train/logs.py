@@ -1,0 +1,82 @@
+"""What a run says of itself: ``metrics.jsonl``, TensorBoard, sample grids."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from raypipe import storage
+from raypipe.faces import to_pixels
+
+METRICS = "metrics.jsonl"
+SAMPLES = "samples"
+TENSORBOARD = "tensorboard"
+GAP = 2
+
+
+class Logs:
+    """Writes below the run's URI. What a resumed run does again replaces what was written after its checkpoint."""
+
+    def __init__(self, out: str, from_step: int) -> None:
+        self._out = out
+        self._lines = [line for line in _lines_of(out) if line["step"] <= from_step]
+        self._scalars = _tensorboard(out, from_step)
+
+    def add(self, step: int, numbers: Mapping[str, float]) -> None:
+        self._lines.append({"step": step, **numbers})
+        if storage.is_local(self._out):
+            self.flush()
+        if self._scalars is not None:
+            for name, value in numbers.items():
+                self._scalars(name, value, step)
+
+    def flush(self) -> None:
+        """Write ``metrics.jsonl``. To an object store it goes with the checkpoints only."""
+        content = "".join(json.dumps(line) + "\n" for line in self._lines)
+        storage.write_bytes(storage.join(self._out, METRICS), content.encode())
+
+    def add_samples(self, step: int, pictures: Tensor) -> None:
+        """[rows, columns, 3, h, w] in [-1,1] as one PNG; nothing where there are no rows."""
+        if len(pictures):
+            storage.write_bytes(storage.join(self._out, SAMPLES, f"step-{step:09d}.png"), grid_png(pictures))
+
+
+def grid_png(pictures: Tensor) -> bytes:
+    """[rows, columns, 3, h, w] in [-1,1] -> a PNG of them side by side, on white."""
+    rows, columns, _, height, width = pictures.shape
+    pixels = to_pixels(pictures.flatten(0, 1)).reshape(rows, columns, height, width, 3)
+    sheet = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3), 255, np.uint8)
+    for row in range(rows):
+        for column in range(columns):
+            top, left = GAP + row * (height + GAP), GAP + column * (width + GAP)
+            sheet[top : top + height, left : left + width] = pixels[row, column]
+    content = io.BytesIO()
+    Image.fromarray(sheet).save(content, "PNG")
+    return content.getvalue()
+
+
+def _lines_of(out: str) -> list[dict[str, Any]]:
+    try:
+        content = storage.read_bytes(storage.join(out, METRICS))
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in content.splitlines()]
+
+
+def _tensorboard(out: str, from_step: int) -> Callable[[str, float, int], None] | None:
+    """A writer of scalars; None where the output is no local folder or the package is not installed."""
+    if not storage.is_local(out):
+        return None
+    try:
+        from tensorboardX import SummaryWriter
+    except ModuleNotFoundError:
+        return None
+    folder = storage.join(storage.absolute(out), TENSORBOARD)
+    add_scalar: Callable[[str, float, int], None] = SummaryWriter(folder, purge_step=from_step + 1).add_scalar
+    return add_scalar

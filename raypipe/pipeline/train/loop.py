@@ -1,0 +1,224 @@
+"""The training loop: one for every recipe, for one worker or several.
+
+Every worker steps; the first one also logs, evaluates and writes checkpoints. What is written is the same whether the
+run was interrupted or not, and however many workers shared it.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from raypipe.contract import Columns, Recipe, Share
+from raypipe.errors import Diverged
+from raypipe.pipeline.train.batches import Batches, in_pieces
+from raypipe.pipeline.train.checkpoints import Checkpoints
+from raypipe.pipeline.train.config import TrainConfig
+from raypipe.pipeline.train.logs import Logs
+from raypipe.pipeline.train.order import Rows
+from raypipe.pipeline.train.readers import Reader, as_columns
+
+SAMPLE_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Progress:
+    """For whoever watches. ``numbers``: means since the last log, empty between logs."""
+
+    step: int
+    steps: int
+    images: int
+    numbers: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The evaluated step with the lowest number, and which number that is."""
+
+    step: int
+    name: str
+    value: float
+
+
+@dataclass(kw_only=True)
+class Loop:
+    """One worker's part of a run. ``best`` is known to the first worker only."""
+
+    config: TrainConfig
+    recipe: Recipe
+    steps: int
+    batch_rows: int
+    batches: Batches
+    reader: Reader
+    held_out: Rows
+    device: torch.device
+    share: Share
+    watch: Callable[[Progress], None]
+    best: Best | None = None
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.config.out, self.config.keep)
+
+    @property
+    def is_first(self) -> bool:
+        return self.share.rank == 0
+
+    def run(self) -> int:
+        """Train to the last step, from the last checkpoint if there is one; the number of the step at the end.
+
+        Less than ``steps`` where the process was told to end: then a checkpoint was written.
+
+        Raises:
+            Diverged: a number is not finite or too large; the checkpoints from before stay.
+        """
+        step = self._resume()
+        logs = Logs(self.config.out, step) if self.is_first else None
+        sums = _Sums(self.share)
+        with _told_to_end() as is_told:
+            batches = self.batches.from_step(step)
+            while step < self.steps and not is_told():
+                sums.add(self.recipe.step(as_columns(next(batches), self.device)))
+                step += 1
+                self._after_step(step, sums, logs, is_last=step == self.steps)
+            if step < self.steps:
+                self._save(step)
+        return step
+
+    def held_out_batches(self) -> Iterator[Columns]:
+        """What is evaluated on."""
+        for arrays in in_pieces(self.reader, self.held_out):
+            yield as_columns(arrays, self.device)
+
+    def _resume(self) -> int:
+        steps = self.checkpoints.steps()
+        if not steps:
+            return 0
+        state = self.checkpoints.load(steps[-1], self.device)
+        self.recipe.load_state_dict(state["recipe"])
+        self.best = None if state["best"] is None else Best(**state["best"])
+        return steps[-1]
+
+    def _after_step(self, step: int, sums: _Sums, logs: Logs | None, *, is_last: bool) -> None:
+        config = self.config
+        numbers: Mapping[str, float] = {}
+        is_checkpoint = is_last or _is_due(step, config.checkpoint_every) or _is_due(step, config.evaluate_every)
+        if is_checkpoint or _is_due(step, config.log_every):
+            numbers = sums.take()
+            self._check(step, numbers)
+            if logs is not None:
+                logs.add(step, numbers)
+        self.watch(Progress(step, self.steps, step * self.batch_rows, numbers))
+        if logs is None:
+            return
+        if is_last or _is_due(step, config.evaluate_every):
+            self._evaluate(step, logs)
+        if is_last or _is_due(step, config.snapshot_every):
+            some = as_columns(self.reader.read(self.held_out[:SAMPLE_ROWS]), self.device)
+            logs.add_samples(step, self.recipe.samples(some))
+        if is_checkpoint:
+            logs.flush()
+            self._save(step)  # last: a run that goes on from here need not do the rest again
+
+    def _evaluate(self, step: int, logs: Logs) -> None:
+        numbers = self.recipe.evaluate(self.held_out_batches())
+        logs.add(step, {f"held_out/{name}": value for name, value in numbers.items()})
+        name, value = next(iter(numbers.items()))
+        if self.best is None or value < self.best.value:
+            self.best = Best(step, name, value)
+
+    def _check(self, step: int, numbers: Mapping[str, float]) -> None:
+        bad = {name: value for name, value in numbers.items() if not abs(value) <= self.config.loss_limit}
+        if bad:
+            told = ", ".join(f"{name} = {value:g}" for name, value in bad.items())
+            raise Diverged(
+                f"at step {step:,}: {told}; what is finite and at most {self.config.loss_limit:g} is allowed. "
+                f"{self._last_good()}"
+            )
+
+    def _save(self, step: int) -> None:
+        if not self.is_first:
+            return
+        state = self.recipe.state_dict()
+        if bad := sorted(_not_finite(state)):
+            raise Diverged(
+                f"after step {step:,} {len(bad)} of the recipe's tensors are not finite, {bad[0]} the first. "
+                f"{self._last_good()}"
+            )
+        best = None if self.best is None else vars(self.best)
+        self.checkpoints.save(step, {"recipe": state, "best": best}, best=self.best.step if self.best else step)
+
+    def _last_good(self) -> str:
+        steps = self.checkpoints.steps()
+        return f"The last good checkpoint is that of step {steps[-1]:,}." if steps else "There is no checkpoint yet."
+
+
+class _Sums:
+    """Sums of the steps' numbers, on the device until they are asked for."""
+
+    def __init__(self, share: Share) -> None:
+        self._share = share
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self._begun = time.monotonic()
+        self._steps = 0
+
+    def add(self, numbers: Mapping[str, Tensor]) -> None:
+        self._steps += 1
+        for name, number in numbers.items():
+            self._sums[name] = self._sums.get(name, torch.zeros((), device=number.device)) + number
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def take(self) -> dict[str, float]:
+        """Means over the steps that gave the number, and over the workers; then begin again."""
+        means = {name: self._sums[name] / self._counts[name] for name in sorted(self._sums)}
+        self._share.average(list(means.values()))
+        seconds = time.monotonic() - self._begun
+        told = {name: float(mean) for name, mean in means.items()} | {"steps_per_s": self._steps / max(seconds, 1e-9)}
+        self._sums, self._counts, self._begun, self._steps = {}, {}, time.monotonic(), 0
+        return told
+
+
+def _is_due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _not_finite(tree: Any, path: str = "") -> Iterator[str]:
+    if isinstance(tree, Tensor):
+        if tree.is_floating_point() and not bool(torch.isfinite(tree).all()):
+            yield path
+    elif isinstance(tree, Mapping):
+        for name, value in tree.items():
+            yield from _not_finite(value, f"{path}.{name}" if path else str(name))
+    elif isinstance(tree, (list, tuple)):
+        for number, value in enumerate(tree):
+            yield from _not_finite(value, f"{path}[{number}]")
+
+
+@contextmanager
+def _told_to_end() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM are asked for between steps, where a checkpoint can be written; a second one ends at once."""
+    told: list[int] = []
+
+    def note(signum: int, frame: object) -> None:
+        told.append(signum)
+        if len(told) > 1:
+            raise KeyboardInterrupt
+
+    try:
+        before = {signum: signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: a worker of a cluster, which is told to end in other ways
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(told)
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
