@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 import yaml
-from typer.core import TyperGroup
 
 from raypipe.cli import app
+from raypipe.cli.lazy import loaded
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -104,9 +103,7 @@ def test_the_image_can_set_up_workers_and_answer_probes() -> None:
 def test_the_job_resource_runs_a_command_that_exists(job: dict[str, Any]) -> None:
     interpreter, flag, package, *words = shlex.split(job["spec"]["entrypoint"])
     assert (interpreter, flag, package) == ("python", "-m", "raypipe")
-    root = typer.main.get_command(app)
-    assert isinstance(root, TyperGroup)
-    command = root.commands[words[0]]
+    command = loaded(app.commands[words[0]])
     known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     assert {word for word in words if word.startswith("--")} <= known
 

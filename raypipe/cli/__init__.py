@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import sys
 
-import typer
-
 from raypipe import storage
-from raypipe.cli import demo, encode, generate, info, reconstruct, submit, synth, weights
+from raypipe.cli.lazy import LazyCommand, LazyGroup
 from raypipe.errors import RaypipeError, WrongUsage
 
-app = typer.Typer(
+app = LazyGroup(
     name="raypipe",
     help="Search and edit face-image collections by attribute, at dataset scale, on Ray.",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
+    commands=[
+        LazyCommand("submit", "raypipe.cli.submit:app", "Run a raypipe command as a job on a Ray cluster."),
+        LazyCommand("demo", "raypipe.cli.demo:demo_command", "Draw made-up faces, encode them, show the result."),
+        LazyCommand("encode", "raypipe.cli.encode:encode_command", "Images to latent codes in Parquet."),
+        LazyCommand("synth", "raypipe.cli.synth:synth_command", "Made-up faces with exact ground truth."),
+        LazyCommand("generate", "raypipe.cli.generate:generate_command", "Pictures from a model's generator."),
+        LazyCommand("info", "raypipe.cli.info:info_command", "What a file, dataset or model is."),
+        LazyCommand("methods", "raypipe.cli.info:methods_command", "The installed methods."),
+        LazyCommand("reconstruct", "raypipe.cli.reconstruct:reconstruct_command", "Originals over reconstructions."),
+        LazyCommand("weights", "raypipe.cli.weights:app", "Weights of other projects."),
+    ],
 )
-
-
-@app.callback()
-def _root() -> None:
-    pass
-
-
-app.command(context_settings={"allow_interspersed_args": False})(submit.submit)
-app.command("demo")(demo.demo_command)
-app.command("encode")(encode.encode_command)
-app.command("synth")(synth.synth_command)
-app.command("generate")(generate.generate_command)
-app.command("info")(info.info_command)
-app.command("methods")(info.methods_command)
-app.command("reconstruct")(reconstruct.reconstruct_command)
-app.add_typer(weights.app, name="weights")
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from raypipe.cli.lazy import loaded
 from raypipe.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+app = typer.Typer(add_completion=False)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -34,6 +37,7 @@ class Interrupted(KeyboardInterrupt):
         self.signum = signum
 
 
+@app.command(context_settings={"allow_interspersed_args": False})  # the options behind COMMAND are the command's own
 def submit(
     context: typer.Context,
     words: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="Any raypipe command, with its options.")],
@@ -98,7 +102,7 @@ def _resumed(context: typer.Context, words: Sequence[str]) -> list[str]:
         if words[depth] not in command.commands:
             known = ", ".join(sorted(command.commands))
             raise WrongUsage(f"{shlex.join(words[: depth + 1])!r} is not a raypipe command; known here: {known}")
-        command = command.commands[words[depth]]
+        command = loaded(command.commands[words[depth]])
         depth += 1
     if command is context.command:
         raise WrongUsage("raypipe submit cannot submit itself")

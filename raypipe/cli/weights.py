@@ -10,7 +10,12 @@ import typer
 
 from raypipe.pipeline.import_weights import import_weights
 
-app = typer.Typer(help="Weights of other projects.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def _group() -> None:
+    """Weights of other projects."""
 
 
 @app.command("import")
