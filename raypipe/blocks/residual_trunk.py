@@ -58,7 +58,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """[n,inputs,h,w] -> [n,outputs,ceil(h/2),ceil(w/2)] where it shrinks, else of the same size."""
-        made = self.conv2(F.silu(self.norm2(self.conv1(F.silu(self.norm1(maps))))))
+        made: Tensor = self.conv2(F.silu(self.norm2(self.conv1(F.silu(self.norm1(maps))))))
         shortcut: Tensor = self.project(self.shrink(maps))
         return shortcut + made
 

@@ -1,0 +1,124 @@
+"""Training a network on pictures and what is known of them: everything around the loss."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from raypipe.blocks.optimising import (
+    average_gradients,
+    microbatches,
+    set_learning_rate,
+    update_average,
+    warmup_cosine,
+)
+from raypipe.blocks.randomness import Draws
+from raypipe.contract import Columns, Site
+from raypipe.errors import WrongUsage
+
+Network = TypeVar("Network", bound=nn.Module)
+
+AVERAGE_RAMP = 0.1
+"""The average's half-life is at most this share of the pictures seen, so that it soon forgets the first weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedConfig:
+    """How a network is optimised: AdamW (Loshchilov and Hutter 2019), a warm-up, then a cosine to 0.
+
+    ``batch`` rows, of all workers together, ``accumulate`` passes for each step. ``bf16`` takes effect on CUDA only.
+    """
+
+    batch: int = 128
+    steps: int = 20_000
+    learning_rate: float = 2e-3
+    warmup: int = 200
+    weight_decay: float = 0.05
+    ema_half_life_images: float = 20_000.0
+    accumulate: int = 1
+    bf16: bool = False
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} must be at least 1, got {getattr(self, name)}"
+            for name in ("batch", "steps", "accumulate")
+            if getattr(self, name) < 1
+        ]
+        if self.learning_rate <= 0:
+            problems.append(f"learning_rate must be above 0, got {self.learning_rate:g}")
+        if problems:
+            raise WrongUsage("\n".join(problems))
+
+
+class SupervisedTraining(Generic[Network]):
+    """``network`` as it learns, ``average`` for everything else: its exponential moving average."""
+
+    def __init__(self, build: Callable[[], Network], config: SupervisedConfig, site: Site) -> None:
+        """``build``'s random weights follow from the site's seed alone, so all workers begin with the same.
+
+        Raises:
+            WrongUsage: the batch cannot be shared equally.
+        """
+        parts = site.share.count * config.accumulate
+        if config.batch % parts:
+            raise WrongUsage(
+                f"batch must be a multiple of {parts} ({site.share.count} workers, {config.accumulate} passes each), "
+                f"got {config.batch}"
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(site.seed)
+            network = build()
+        self.network = network.to(site.device)
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.done = 0
+        self._config, self._site = config, site
+        self._optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+
+    def draws(self) -> Draws:
+        """The random numbers of the step to come."""
+        return Draws(self._site.seed, self.done, self._site.share, self._site.device)
+
+    def step(self, loss_of: Callable[[Columns], Tensor], batch: Columns) -> Tensor:
+        """One step on this worker's rows; ``loss_of`` is a mean over rows. Gives their mean loss, detached."""
+        config = self._config
+        passes = {name: microbatches(rows, config.accumulate) for name, rows in batch.items()}
+        total = torch.zeros((), device=self._site.device)
+        self._optimiser.zero_grad(set_to_none=True)
+        for index in range(config.accumulate):
+            with self._precision():
+                loss = loss_of({name: rows[index] for name, rows in passes.items()}) / config.accumulate
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        average_gradients(self._site.share, self.network.parameters())
+        share = warmup_cosine(self.done, warmup=config.warmup, steps=config.steps)
+        set_learning_rate(self._optimiser, config.learning_rate * share)
+        self._optimiser.step()
+        self.done += 1
+        half_life = min(config.ema_half_life_images, AVERAGE_RAMP * self.done * config.batch)
+        update_average(self.average, self.network, images=config.batch, half_life_images=half_life)
+        return total
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "done": self.done,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.done = state["done"]
+
+    def _precision(self) -> torch.autocast:
+        on_cuda = self._site.device.type == "cuda"
+        return torch.autocast(self._site.device.type, torch.bfloat16, enabled=self._config.bf16 and on_cuda)
