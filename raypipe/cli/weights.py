@@ -22,14 +22,17 @@ def _group() -> None:
 def import_command(
     file: Annotated[str, typer.Argument(help="A weights file (.pt, .pth, .pkl), path or URI.")],
     out: Annotated[str, typer.Option(help="The bundle to write: a folder, or any fsspec URI.")],
+    heads: Annotated[
+        str | None, typer.Option(help="The linear heads of LPIPS (alex.pth, vgg.pth), where FILE is the trunk.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")] = False,
 ) -> None:
     """Make a bundle of foreign weights. Nothing in the file is executed; one that asks for it is refused.
 
-    Reads StyleGAN2 of rosinality (.pt) and of NVlabs (.pkl, PyTorch and TensorFlow), pSp and e4e checkpoints, and
-    the identity network model_ir_se50.pth.
+    Reads StyleGAN2 of rosinality (.pt) and of NVlabs (.pkl, PyTorch and TensorFlow), pSp and e4e checkpoints, the
+    identity network model_ir_se50.pth, and LPIPS: torchvision's AlexNet or VGG-16 with --heads.
     """
-    imported = import_weights(file, out)
+    imported = import_weights(file, out, heads=heads)
     bundle, found = imported.bundle, imported.found
     if as_json:
         parts = {name: {"kind": info.kind, **info.config} for name, info in bundle.parts.items()}

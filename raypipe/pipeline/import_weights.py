@@ -9,6 +9,7 @@ from typing import Any
 
 from raypipe import storage
 from raypipe.backbones.identity.foreign import identity_part_of_state, is_identity_state
+from raypipe.backbones.perceptual.foreign import is_trunk_state, lpips_part_of_states
 from raypipe.backbones.psp.foreign import encoder_checkpoint_parts, is_encoder_checkpoint
 from raypipe.backbones.stylegan2.foreign import model_of_checkpoint, model_of_pickle
 from raypipe.backbones.stylegan2.foreign_reading import is_torch_file, read_pickle, read_torch
@@ -20,6 +21,7 @@ FORMATS = (
     "StyleGAN2 pickles of NVlabs (PyTorch, TensorFlow)",
     "pSp and e4e checkpoints",
     "model_ir_se50.pth",
+    "torchvision's AlexNet and VGG-16 with the linear heads of LPIPS",
 )
 
 
@@ -34,31 +36,33 @@ class Found:
 
 @dataclass(frozen=True)
 class Imported:
-    """The bundle that was written and what it was made from."""
+    """The bundle that was written and what it was made from; ``sha256`` is of the first file."""
 
     bundle: Bundle
     found: Found
     sha256: str
 
 
-def import_weights(file: str, out: str) -> Imported:
+def import_weights(file: str, out: str, *, heads: str | None = None) -> Imported:
     """Read foreign weights from a path or URI and write them as a bundle, with their provenance.
+
+    Args:
+        file: the weights.
+        out: the bundle to write, a folder or URI.
+        heads: the linear heads of LPIPS, where ``file`` is the trunk that they stand on.
 
     Raises:
         WrongUsage: there is no such file.
         BadWeights: damaged, of an unknown format, incomplete, or naming code to run.
     """
-    try:
-        content = storage.read_bytes(file)
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise WrongUsage(f"no weights file at {file!r}") from error
-    try:
-        found = read_weights(content)
-    except BadWeights as error:
-        raise BadWeights(f"{file}: {error}") from error
+    files = {file: _content(file)} if heads is None else {file: _content(file), heads: _content(heads)}
+    found = _read_file(file, files[file]) if heads is None else _read_lpips(file, heads, files)
     name = os.path.basename(file)
-    digest = storage.sha256(content)
-    provenance = {"imported_from": name, "sha256": digest, "format": found.format, "remarks": list(found.remarks)}
+    digest = storage.sha256(files[file])
+    provenance: dict[str, Any] = {"imported_from": name, "sha256": digest, "format": found.format}
+    if heads is not None:
+        provenance |= {"heads": os.path.basename(heads), "heads_sha256": storage.sha256(files[heads])}
+    provenance["remarks"] = list(found.remarks)
     bundle = save_bundle(out, os.path.splitext(name)[0], found.parts, provenance)
     return Imported(bundle, found, digest)
 
@@ -75,6 +79,34 @@ def read_weights(content: bytes) -> Found:
     return found
 
 
+def _content(file: str) -> bytes:
+    try:
+        return storage.read_bytes(file)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise WrongUsage(f"no weights file at {file!r}") from error
+
+
+def _read_file(file: str, content: bytes) -> Found:
+    try:
+        return read_weights(content)
+    except BadWeights as error:
+        raise BadWeights(f"{file}: {error}") from error
+
+
+def _read_lpips(file: str, heads: str, files: Mapping[str, bytes]) -> Found:
+    """Two files make one part."""
+    states = []
+    for name in (file, heads):
+        tree = read_torch(files[name]) if is_torch_file(files[name]) else None
+        if not isinstance(tree, Mapping):
+            raise BadWeights(f"{name}: not a state dict, as the trunk and the heads of LPIPS are")
+        states.append(tree)
+    try:
+        return Found("LPIPS", {"perceptual": lpips_part_of_states(*states)})
+    except BadWeights as error:
+        raise BadWeights(f"{file} with {heads}: {error}") from error
+
+
 def _of_torch(tree: Any) -> Found | None:
     """A new kind of checkpoint gets its line here."""
     if is_encoder_checkpoint(tree):
@@ -82,6 +114,8 @@ def _of_torch(tree: Any) -> Found | None:
         return Found("pSp or e4e checkpoint", parts, tuple(remarks))
     if isinstance(tree, Mapping) and is_identity_state(tree):
         return Found("IR-SE-50 identity network", {"identity": identity_part_of_state(tree)})
+    if isinstance(tree, Mapping) and is_trunk_state(tree):
+        raise BadWeights("a trunk of LPIPS is of use only with its linear heads: name their file as well (--heads)")
     model = model_of_checkpoint(tree)
     return None if model is None else Found(model.format, model.parts, model.remarks)
 

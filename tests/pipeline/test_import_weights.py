@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from raypipe.backbones.perceptual import load_lpips
 from raypipe.backbones.stylegan2 import load_discriminator, load_generator
 from raypipe.errors import BadWeights, WrongUsage
 from raypipe.pipeline.import_weights import import_weights
 from raypipe.weights import open_bundle
+from tests.backbones.perceptual_networks import random_heads_state, random_trunk_state
 from tests.backbones.stylegan2_foreign_files import rosinality_checkpoint, saved, tensorflow_pickle
 from tests.backbones.stylegan2_oracle import DISCRIMINATOR_FILE, GENERATOR_FILE, case
 from tests.shared_files import oracle
@@ -70,3 +72,28 @@ def test_what_is_no_known_format_says_what_is(tmp_path: Path) -> None:
         import_weights(str(tmp_path / "none.pt"), str(tmp_path / "bundle"))
     with pytest.raises(WrongUsage, match="no weights file"):
         import_weights(str(tmp_path), str(tmp_path / "bundle"))
+
+
+def test_a_trunk_and_its_heads_become_one_part(tmp_path: Path) -> None:
+    trunk, heads = tmp_path / "alexnet.pth", tmp_path / "alex.pth"
+    trunk.write_bytes(saved(random_trunk_state("alexnet")))
+    heads.write_bytes(saved(random_heads_state("alexnet")))
+    imported = import_weights(str(trunk), str(tmp_path / "bundle"), heads=str(heads))
+    bundle = open_bundle(str(tmp_path / "bundle"))
+    assert bundle == imported.bundle
+    assert bundle.provenance["heads"] == "alex.pth"
+    assert bundle.provenance["heads_sha256"] == hashlib.sha256(heads.read_bytes()).hexdigest()
+    assert load_lpips(bundle.read("perceptual"), "cpu").config.trunk == "alexnet"
+
+
+def test_a_trunk_needs_its_heads_and_heads_their_trunk(tmp_path: Path) -> None:
+    trunk, heads = tmp_path / "alexnet.pth", tmp_path / "vgg.pth"
+    trunk.write_bytes(saved(random_trunk_state("alexnet")))
+    heads.write_bytes(saved(random_heads_state("vgg16")))
+    with pytest.raises(BadWeights, match=r"alexnet\.pth: .*--heads"):
+        import_weights(str(trunk), str(tmp_path / "bundle"))
+    with pytest.raises(BadWeights, match=r"alexnet\.pth with .*vgg\.pth: the heads of alexnet"):
+        import_weights(str(trunk), str(tmp_path / "bundle"), heads=str(heads))
+    with pytest.raises(WrongUsage, match="no weights file"):
+        import_weights(str(trunk), str(tmp_path / "bundle"), heads=str(tmp_path / "none.pth"))
+    assert not (tmp_path / "bundle").exists()

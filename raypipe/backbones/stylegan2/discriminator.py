@@ -53,10 +53,7 @@ class Discriminator(nn.Module):
         if (labels is None) != (self.mapping is None):
             raise WrongUsage("this discriminator takes " + ("no labels" if self.mapping is None else "labels"))
         clamp = self.config.clamp
-        images = images.contiguous(memory_format=torch.channels_last)
-        x = _limit(leaky_relu_(self.from_rgb(images, GAIN)), clamp)
-        for block in self.blocks:
-            x = block(x)
+        x = self.features(images)[-1]
         if self.config.stddev_features:
             x = minibatch_stddev(x, self.config.stddev_group, self.config.stddev_features)
         x = _limit(leaky_relu_(self.conv(x, GAIN)), clamp)
@@ -65,6 +62,16 @@ class Discriminator(nn.Module):
             return logits
         condition: Tensor = self.mapping(None, labels)
         return (logits * condition).sum(dim=1, keepdim=True) / math.sqrt(condition.shape[1])
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """[n, 3, size, size] -> every residual block's output, [n, c, r, r] with r = size/2, ..., 8, 4."""
+        images = images.contiguous(memory_format=torch.channels_last)
+        x = _limit(leaky_relu_(self.from_rgb(images, GAIN)), self.config.clamp)
+        maps: list[Tensor] = []
+        for block in self.blocks:
+            x = block(x)
+            maps.append(x)
+        return maps
 
 
 class ResidualBlock(nn.Module):
