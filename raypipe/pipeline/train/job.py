@@ -17,8 +17,10 @@ from raypipe.contract import Recipe, Share, Site
 from raypipe.errors import ModelMismatch, RaypipeError, WrongUsage
 from raypipe.pipeline.encode.lease import Lease
 from raypipe.pipeline.train.batches import Batches, LocalBatches, in_pieces
-from raypipe.pipeline.train.checkpoints import Checkpoints
+from raypipe.pipeline.train.checkpoints import FOLDER, Checkpoints
 from raypipe.pipeline.train.config import TrainConfig
+from raypipe.pipeline.train.image_reader import LISTING
+from raypipe.pipeline.train.logs import METRICS, SAMPLES, TENSORBOARD
 from raypipe.pipeline.train.loop import Loop, Progress
 from raypipe.pipeline.train.readers import Reader, Split, as_columns, list_data, open_reader, split_rows
 from raypipe.weights import MODEL_FILE, Part, open_bundle, save_bundle
@@ -74,10 +76,8 @@ def train_locally(
 def begin(job: TrainJob, *, restart: bool, say: Callable[[str], None]) -> None:
     """Before the workers start: agree with what an earlier run left, list the data."""
     out = job.config.out
-    if restart:
-        Checkpoints(out, job.config.keep).clear()
-        for name in (PLAN, "listing"):
-            storage.remove(storage.join(job.state_uri, name), recursive=name == "listing")
+    if restart and _read_plan(job) is not None:
+        _clear(job)
     list_data(job.config.data, job.state_uri)
     reader = open_reader(job.config.data, job.columns, job.state_uri)
     try:
@@ -89,6 +89,16 @@ def begin(job: TrainJob, *, restart: bool, say: Callable[[str], None]) -> None:
         reader.close()
     if steps := Checkpoints(out, job.config.keep).steps():
         say(f"going on from step {steps[-1]:,}")
+
+
+def _clear(job: TrainJob) -> None:
+    """Delete what a run wrote, and nothing else."""
+    for name in (MODEL_FILE, RUN, METRICS):
+        storage.remove(storage.join(job.config.out, name))
+    for name in (FOLDER, SAMPLES, TENSORBOARD):
+        storage.remove(storage.join(job.config.out, name), recursive=True)
+    storage.remove(storage.join(job.state_uri, LISTING), recursive=True)
+    storage.remove(storage.join(job.state_uri, PLAN))
 
 
 BatchesFor = Callable[[Reader, Any, Any, int, int], Batches]
@@ -109,10 +119,10 @@ def work(
     reader = open_reader(config.data, job.columns, job.state_uri)
     try:
         split = split_rows(reader, held_out=config.data.held_out)
-        recipe = _build(job, reader, device, share)
         batch = recipe_config.batch
         if batch % share.count:
             raise WrongUsage(f"a batch of {batch} cannot be shared by {share.count} workers: give a multiple of it")
+        recipe = _build(job, reader, device, share)
         order = split.order(reader.groups, batch=batch, seed=config.seed)
         loop = Loop(
             config=config,
@@ -243,8 +253,7 @@ def _read_plan(job: TrainJob) -> dict[str, Any] | None:
 
 def _refuse_other_plan(before: Mapping[str, Any] | None, now: Mapping[str, Any], out: str) -> None:
     if before is None:
-        names = [name for name in storage.list_names(out) if not name.startswith(".")]
-        if names and MODEL_FILE in names:
+        if storage.exists(storage.join(out, MODEL_FILE)):
             raise WrongUsage(f"{out!r} holds a model that no training run made; choose another output")
         return
     changed = [f"  {name}: {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]

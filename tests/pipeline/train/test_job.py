@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from raypipe.backbones.attributes import load_attributes
+from raypipe.backbones.attributes.recipe import Config
+from raypipe.contract import Share
+from raypipe.errors import ModelMismatch, OutputInUse, WrongUsage
+from raypipe.pipeline.encode.lease import Lease
+from raypipe.pipeline.train.batches import LocalBatches
+from raypipe.pipeline.train.config import DataConfig, TrainConfig
+from raypipe.pipeline.train.job import Outcome, TrainJob, begin, train_locally, work
+from raypipe.pipeline.train.loop import Progress
+from raypipe.weights import open_bundle
+from tests.models import tiny_model
+from tests.pipeline.train.made_up import celeba_folder
+
+CPU = torch.device("cpu")
+RECIPE = Config(batch=8, steps=12, size=32, widths=(8, 8, 8, 8), feature_dim=8, warmup=2, learning_rate=5e-3)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return celeba_folder(tmp_path_factory.mktemp("faces") / "in", 48)
+
+
+def job_for(folder: Path | str, out: Path, **settings: Any) -> TrainJob:
+    data = DataConfig(uri=str(folder), size=32, attributes=("Male", "Smiling"), held_out=9)
+    config = TrainConfig(recipe="attributes", out=str(out), data=data, log_every=3, checkpoint_every=5)
+    return TrainJob(config=replace(config, **settings), recipe=RECIPE)
+
+
+def train(job: TrainJob, *, restart: bool = False, watch: Callable[[Progress], None] = lambda _: None) -> Outcome:
+    return train_locally(job, device=CPU, restart=restart, say=lambda _: None, watch=watch)
+
+
+def weights_of(out: Path) -> dict[str, torch.Tensor]:
+    return dict(open_bundle(str(out)).read("attributes").tensors)
+
+
+def test_the_result_is_a_model_with_the_parts_it_was_built_on(folder: Path, tmp_path: Path, model: Path) -> None:
+    outcome = train(job_for(folder, tmp_path / "out", models=(str(model),)))
+    assert outcome.is_done
+    bundle = open_bundle(str(tmp_path / "out"))
+    assert set(bundle.parts) == {"attributes", "encoder", "generator"}
+    assert bundle.describe("encoder") == open_bundle(str(model)).describe("encoder")
+    network = load_attributes(bundle.read("attributes"), CPU)
+    assert network.names == ("Male", "Smiling")
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert (run["state"], run["recipe"]["batch"], run["config"]["seed"]) == ("done", 8, 0)
+    assert run["best"]["name"] == "error"
+
+
+def test_a_run_that_was_told_to_end_goes_on_to_the_same_result(folder: Path, tmp_path: Path) -> None:
+    def tell_to_end(progress: Progress) -> None:
+        if progress.step == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    train(job_for(folder, tmp_path / "whole"))
+    stopped = train(job_for(folder, tmp_path / "cut"), watch=tell_to_end)
+    assert (stopped.is_done, stopped.step) == (False, 7)
+    assert not (tmp_path / "cut" / "model.json").exists()
+    assert train(job_for(folder, tmp_path / "cut")).is_done
+    whole, cut = weights_of(tmp_path / "whole"), weights_of(tmp_path / "cut")
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+def test_another_seed_gives_another_result(folder: Path, tmp_path: Path) -> None:
+    train(job_for(folder, tmp_path / "a"))
+    train(job_for(folder, tmp_path / "b", seed=1))
+    a, b = weights_of(tmp_path / "a"), weights_of(tmp_path / "b")
+    assert any(not torch.equal(a[name], b[name]) for name in a)
+
+
+def test_other_settings_do_not_go_on_with_a_run_unless_told_to_begin_again(folder: Path, tmp_path: Path) -> None:
+    first = job_for(folder, tmp_path)
+    train(first)
+    with pytest.raises(ModelMismatch, match=r"run of other settings:\n  seed: 0 -> 1\n.*--restart"):
+        train(replace(first, config=replace(first.config, seed=1)))
+    with pytest.raises(ModelMismatch, match=r"config: .*learning_rate"):
+        train(replace(first, recipe=replace(RECIPE, learning_rate=1e-3)))
+    assert train(replace(first, config=replace(first.config, seed=1)), restart=True).is_done
+
+
+def test_a_run_can_be_made_longer(folder: Path, tmp_path: Path) -> None:
+    first = job_for(folder, tmp_path)
+    train(first)
+    steps: list[int] = []
+    longer = train(replace(first, recipe=replace(RECIPE, steps=15)), watch=lambda seen: steps.append(seen.step))
+    assert steps == [13, 14, 15]
+    assert longer.steps == 15
+
+
+def test_an_output_in_use_or_with_something_else_in_it_is_refused(folder: Path, tmp_path: Path, model: Path) -> None:
+    tiny_model(tmp_path / "model")
+    with pytest.raises(WrongUsage, match="holds a model that no training run made"):
+        train(job_for(folder, tmp_path / "model"))
+    with (
+        Lease(str(tmp_path / "busy" / "_raypipe" / "lease.json"), lambda _: None),
+        pytest.raises(OutputInUse, match="held by a running job"),
+    ):
+        train(job_for(folder, tmp_path / "busy"))
+
+
+def test_a_batch_must_be_shared_equally(folder: Path, tmp_path: Path) -> None:
+    job = job_for(folder, tmp_path)
+    begin(job, restart=False, say=lambda _: None)
+    with pytest.raises(WrongUsage, match="batch of 8 cannot be shared by 3 workers"):
+        work(job, device=CPU, share=Share(0, 3), watch=lambda _: None, batches_for=LocalBatches)
