@@ -20,7 +20,7 @@ FORMATS = (
     "StyleGAN2 checkpoints of rosinality",
     "StyleGAN2 pickles of NVlabs (PyTorch, TensorFlow)",
     "pSp and e4e checkpoints",
-    "model_ir_se50.pth",
+    "identity networks: model_ir_se50.pth, MobileFaceNet, FaceNet (vggface2, casia-webface)",
     "torchvision's AlexNet and VGG-16 with the linear heads of LPIPS",
 )
 
@@ -113,7 +113,7 @@ def _of_torch(tree: Any) -> Found | None:
         parts, remarks = encoder_checkpoint_parts(tree)
         return Found("pSp or e4e checkpoint", parts, tuple(remarks))
     if isinstance(tree, Mapping) and is_identity_state(tree):
-        return Found("IR-SE-50 identity network", {"identity": identity_part_of_state(tree)})
+        return Found("identity network", {"identity": identity_part_of_state(tree)})
     if isinstance(tree, Mapping) and is_trunk_state(tree):
         raise BadWeights("a trunk of LPIPS is of use only with its linear heads: name their file as well (--heads)")
     model = model_of_checkpoint(tree)

@@ -53,5 +53,5 @@ def test_other_sizes_are_brought_to_256_first(size: int) -> None:
 
 
 def test_another_kind_is_refused() -> None:
-    with pytest.raises(BadWeights, match="kinds: ir_se50, mobilefacenet"):
-        load_identity(Part("facenet", {}, {}), "cpu")
+    with pytest.raises(BadWeights, match="kinds: ir_se50, mobilefacenet, embedding_net, inception_resnet_v1"):
+        load_identity(Part("other", {}, {}), "cpu")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from raypipe.backbones.identity.crops import Box, crop
 from raypipe.blocks.loading import load_exactly
 from raypipe.errors import BadWeights
 from raypipe.weights import Part
@@ -20,7 +21,7 @@ STAGES = ((64, 5, 2, 2), (128, 1, 2, 4), (128, 6, 1, 2), (128, 1, 2, 4), (128, 2
 
 # Where SphereFace's template (eyes 35.2 px apart in 96x112, their middle at 47.9, 51.6) lies in an FFHQ-aligned
 # picture (eyes a quarter of its side apart, their middle at 0.5, 0.47), as shares of the side.
-CROP_LEFT, CROP_TOP, CROP_WIDTH, CROP_HEIGHT = 0.170, 0.117, 0.662, 0.772
+TEMPLATE = Box(0.170, 0.117, 0.662, 0.772)
 
 
 class MobileFaceNet(nn.Module):
@@ -102,11 +103,7 @@ class InvertedResidual(nn.Module):
 
 def crop_to_template(images: Tensor) -> Tensor:
     """The face of FFHQ-aligned pictures [n,3,s,s] where SphereFace's alignment has it: [n,3,112,96]."""
-    x = 2 * (CROP_LEFT + CROP_WIDTH * (torch.arange(WIDTH, device=images.device) + 0.5) / WIDTH) - 1
-    y = 2 * (CROP_TOP + CROP_HEIGHT * (torch.arange(HEIGHT, device=images.device) + 0.5) / HEIGHT) - 1
-    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).expand(len(images), -1, -1, -1)
-    shrink = max(1, int(images.shape[-1] * CROP_WIDTH) // WIDTH)
-    return F.grid_sample(F.avg_pool2d(images, shrink), grid, align_corners=False, padding_mode="border")
+    return crop(images, TEMPLATE, height=HEIGHT, width=WIDTH)
 
 
 def load_mobile(part: Part, device: str | torch.device) -> MobileFaceNet:
