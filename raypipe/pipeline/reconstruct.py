@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from PIL import Image
@@ -20,7 +21,7 @@ from raypipe.pipeline.encode.config import FetchConfig
 from raypipe.pipeline.encode.dataset import STATE, Dataset
 from raypipe.pipeline.encode.face_decoder import FaceConfig, FaceDecoder
 from raypipe.pipeline.encode.fetch import Fetcher
-from raypipe.pipeline.encode.listing import open_listing
+from raypipe.pipeline.encode.listing import Listing, open_listing
 from raypipe.weights import open_bundle
 
 GAP = 4
@@ -57,31 +58,59 @@ def reconstruct(uri: str, model: str, *, count: int, columns: int) -> bytes:
     return _png(originals, faces.to_pixels(made), columns)
 
 
+def original(dataset: Dataset, plan: dict[str, Any], chunk: int, row: int) -> Pixels:
+    """The picture of one row as the encoder saw it, uint8 [s,s,3].
+
+    Raises:
+        WrongUsage: it is gone, or cannot be read any more.
+    """
+    listing, decoder, fetcher = _tools(dataset, plan)
+    entry = listing.read_chunk(chunk).slice(row, 1)
+    try:
+        pixels = next(_decoded(entry, fetcher, decoder))
+    finally:
+        fetcher.close()
+    if pixels is None:
+        raise WrongUsage(f"{entry.column('uri')[0].as_py()} cannot be read any more")
+    return pixels
+
+
 def _originals_and_codes(dataset: Dataset, plan: dict[str, Any]) -> Iterator[tuple[Pixels, npt.NDArray[np.float16]]]:
     """Faces that are ok, in the order of the dataset; an original that is gone since is passed over."""
-    listing = open_listing(dataset.listing_uri)
-    if listing is None:
-        raise RaypipeError(f"{dataset.uri}: the listing is missing")
-    face = read_config(FaceConfig, {**plan["made_from"]["face"], "align": plan["align"]})
-    decoder = FaceDecoder(face, int(plan["image_size"]))
-    fetcher = Fetcher(FetchConfig(threads=4), str(plan["image_column"]))
+    listing, decoder, fetcher = _tools(dataset, plan)
     try:
         for chunk in sorted(dataset.finished_chunks()):
             part = dataset.read_part(chunk)
             is_ok = pc.equal(part.column("status"), faces.OK)
             entries, part = listing.read_chunk(chunk).filter(is_ok), part.filter(is_ok)
             shape = faces.code_shape(part.schema.field("w_plus"))
-            landmarks = entries.column("landmarks").to_pylist()
             codes = part.column("w_plus").combine_chunks().flatten().to_numpy().reshape(-1, *shape)
-            for fetched, points, code in zip(fetcher.fetch(entries), landmarks, codes, strict=True):
-                if fetched.content is None:
-                    continue
-                marks = None if points is None else np.array(points, np.float32).reshape(-1, 2)
-                pixels = decoder(fetched.content, marks).pixels
+            for pixels, code in zip(_decoded(entries, fetcher, decoder), codes, strict=True):
                 if pixels is not None:
                     yield pixels, code
     finally:
         fetcher.close()
+
+
+def _tools(dataset: Dataset, plan: dict[str, Any]) -> tuple[Listing, FaceDecoder, Fetcher]:
+    """What reads the originals in the way in which they were encoded."""
+    listing = open_listing(dataset.listing_uri)
+    if listing is None:
+        raise RaypipeError(f"{dataset.uri}: the listing is missing")
+    face = read_config(FaceConfig, {**plan["made_from"]["face"], "align": plan["align"]})
+    decoder = FaceDecoder(face, int(plan["image_size"]))
+    return listing, decoder, Fetcher(FetchConfig(threads=4), str(plan["image_column"]))
+
+
+def _decoded(entries: pa.Table, fetcher: Fetcher, decoder: FaceDecoder) -> Iterator[Pixels | None]:
+    """None for what is gone, or cannot be read."""
+    landmarks = entries.column("landmarks").to_pylist()
+    for fetched, points in zip(fetcher.fetch(entries), landmarks, strict=True):
+        if fetched.content is None:
+            yield None
+            continue
+        marks = None if points is None else np.array(points, np.float32).reshape(-1, 2)
+        yield decoder(fetched.content, marks).pixels
 
 
 def _png(originals: Pixels, made: Pixels, columns: int) -> bytes:
