@@ -1,0 +1,154 @@
+"""How a StyleGAN2 is trained, and what networks that gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raypipe.backbones.stylegan2.config import DiscriminatorConfig, GeneratorConfig
+from raypipe.contract import DataFacts
+from raypipe.errors import WrongUsage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The defaults fit 64 pixels and one GPU; the papers' values for more are in their table of configurations.
+
+    ``style_dim`` (of z too), ``mapping_layers``, ``channel_multiplier``, ``channel_max``, ``channels`` and
+    ``stddev_group`` are the networks', see ``GeneratorConfig`` and ``DiscriminatorConfig``.
+
+    Attributes:
+        batch: pictures of the global batch.
+        accumulate: passes whose gradients make one step, to save memory.
+        conditional: whether the networks are told the labels.
+        mirror: whether half of the real pictures are mirrored.
+        learning_rate: of Adam, before the correction for lazy regularisation.
+        r1_gamma: weight of R1; None = 0.0002 * size^2 / batch (Karras et al. 2020, ADA, appendix C).
+        d_reg_interval: steps from one R1 step to the next.
+        path_length_weight: of the path length penalty; 0 = none.
+        path_length_decay: how much of the mean path length each penalty step replaces.
+        path_batch_shrink: the penalty is computed on one in so many pictures.
+        g_reg_interval: steps from one path length step to the next.
+        mixing: share of pictures with two styles.
+        w_avg_beta: how much of the mean w each step keeps.
+        ema_half_life_images: of the averaged generator ...
+        ema_ramp: ... and at most this share of the pictures seen; 0 = no such limit.
+        augment: whether the discriminator's pictures are augmented.
+        augment_target: mean sign of the logits of real pictures that the probability is steered to.
+        augment_length_images: in which the probability can go from 0 to 1.
+        augment_interval: steps from one change of the probability to the next.
+        fid_images: pictures made for an evaluation, and real ones used at most; 2 or more.
+        bf16: compute in bfloat16 where that is safe, on CUDA only.
+        compile: torch.compile what is not differentiated twice.
+    """
+
+    batch: int = 32
+    steps: int = 200_000
+    accumulate: int = 1
+    conditional: bool = False
+    mirror: bool = True
+    style_dim: int = 512
+    mapping_layers: int = 8
+    channel_multiplier: float = 1.0
+    channel_max: int = 512
+    channels: tuple[int, ...] = ()
+    stddev_group: int = 4
+    learning_rate: float = 0.0025
+    r1_gamma: float | None = None
+    d_reg_interval: int = 16
+    path_length_weight: float = 2.0
+    path_length_decay: float = 0.01
+    path_batch_shrink: int = 2
+    g_reg_interval: int = 4
+    mixing: float = 0.9
+    w_avg_beta: float = 0.995
+    ema_half_life_images: float = 10_000.0
+    ema_ramp: float = 0.05
+    augment: bool = True
+    augment_target: float = 0.6
+    augment_length_images: float = 500_000.0
+    augment_interval: int = 4
+    fid_images: int = 10_000
+    bf16: bool = False
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        problems = [
+            *(
+                f"{name} must be at least {least}, got {getattr(self, name)}"
+                for name, least in _LEAST.items()
+                if getattr(self, name) < least
+            ),
+            *(f"{name} must be above 0, got {getattr(self, name):g}" for name in _POSITIVE if getattr(self, name) <= 0),
+            *(
+                f"{name} must be from 0 to 1, got {getattr(self, name):g}"
+                for name in _SHARES
+                if not 0 <= getattr(self, name) <= 1
+            ),
+        ]
+        if self.r1_gamma is not None and self.r1_gamma < 0:
+            problems.append(f"r1_gamma must be at least 0, got {self.r1_gamma:g}")
+        if problems:
+            raise WrongUsage("\n".join(problems))
+
+    def r1_weight(self, size: int) -> float:
+        """Gamma for pictures of this size."""
+        return 0.0002 * size**2 / self.batch if self.r1_gamma is None else self.r1_gamma
+
+    def check_shares(self, workers: int) -> None:
+        """Every pass of every worker needs whole groups for minibatch standard deviation, or results would depend on
+        how the batch is divided.
+
+        Raises:
+            WrongUsage: they do not come out even.
+        """
+        parts = workers * self.accumulate
+        unit = self.stddev_group * parts
+        if self.batch % unit or (self.batch // parts) % self.path_batch_shrink:
+            raise WrongUsage(
+                f"a batch of {self.batch} gives {workers} workers x {self.accumulate} passes no whole groups: it must "
+                f"be a multiple of {unit} (stddev_group {self.stddev_group}), and the part of each pass of "
+                f"path_batch_shrink {self.path_batch_shrink}"
+            )
+
+    def generator(self, data: DataFacts) -> GeneratorConfig:
+        """The generator for this data.
+
+        Raises:
+            WrongUsage: its size cannot be, or there are no labels where the networks are to be told.
+        """
+        return GeneratorConfig(
+            size=data.size,
+            style_dim=self.style_dim,
+            z_dim=self.style_dim,
+            label_dim=self._label_dim(data),
+            mapping_layers=self.mapping_layers,
+            channel_multiplier=self.channel_multiplier,
+            channel_max=self.channel_max,
+            channels=self.channels,
+        )
+
+    def discriminator(self, data: DataFacts) -> DiscriminatorConfig:
+        """As ``generator``."""
+        return DiscriminatorConfig(
+            size=data.size,
+            label_dim=self._label_dim(data),
+            mapping_layers=self.mapping_layers,
+            channel_multiplier=self.channel_multiplier,
+            channel_max=self.channel_max,
+            channels=self.channels,
+            stddev_group=self.stddev_group,
+        )
+
+    def _label_dim(self, data: DataFacts) -> int:
+        if self.conditional and not data.attributes:
+            raise WrongUsage("conditional networks are told the labels, and the data has none")
+        return len(data.attributes) if self.conditional else 0
+
+
+_LEAST = (
+    dict.fromkeys(("batch", "steps", "accumulate", "style_dim", "mapping_layers", "stddev_group"), 1)
+    | dict.fromkeys(("d_reg_interval", "g_reg_interval", "path_batch_shrink", "augment_interval"), 1)
+    | {"fid_images": 2, "path_length_weight": 0, "ema_ramp": 0}
+)
+_POSITIVE = ("learning_rate", "ema_half_life_images", "augment_length_images")
+_SHARES = ("mixing", "w_avg_beta", "path_length_decay")
