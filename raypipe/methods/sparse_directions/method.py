@@ -1,0 +1,160 @@
+"""Search and edits along the directions. N faces, L layers, D their width, P = L x D, A attributes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from raypipe.attributes import Edit
+from raypipe.backbones.stylegan2 import Generator
+from raypipe.contract import Columns, Query, SearchSpace
+from raypipe.errors import ModelMismatch, UnknownAttribute, WrongUsage
+from raypipe.methods.sparse_directions.directions import Directions, read_directions
+from raypipe.methods.sparse_directions.distance import decompose
+from raypipe.methods.sparse_directions.ranges import wanted_projection
+from raypipe.weights import Part
+
+PROJECTIONS = "attribute_projections"
+"""The column that is stored for every face: F^T w, float32 [n,A]."""
+
+PREFERENCE_LIMIT = 1000.0
+
+
+def load(part: Part, generator: Generator, device: str | torch.device) -> SparseDirections:
+    """The method with a bundle's directions and the generator whose codes they are directions of.
+
+    Raises:
+        BadWeights: the part holds no directions.
+        ModelMismatch: the generator's codes have another shape.
+    """
+    directions = read_directions(part).to(device)
+    shape = (generator.num_layers, generator.config.style_dim)
+    if shape != directions.code_shape:
+        raise ModelMismatch(f"directions for codes of {directions.code_shape}, but the generator's are {shape}")
+    return SparseDirections(directions, generator.synthesis)
+
+
+class SparseDirections:
+    """``synthesis``: codes [n,L,D] -> pictures [n,3,h,w]. The constant noise maps are its own: no noise is drawn."""
+
+    def __init__(self, directions: Directions, synthesis: Callable[[Tensor], Tensor]) -> None:
+        self._directions = directions
+        self._synthesis = synthesis
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        return self._directions.attributes
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("w_plus",)
+
+    @property
+    def spaces(self) -> Mapping[str, SearchSpace]:
+        """``w_plus``: equation 3 over [F^T w, w - F F^T w]. ``attributes``: its first term alone, over F^T w."""
+        count, width = self._directions.vectors.shape
+        return {
+            "w_plus": SearchSpace(count + width, "weighted_l2", self.attributes),
+            "attributes": SearchSpace(count, "weighted_l2", self.attributes),
+        }
+
+    def represent(self, inputs: Columns) -> Columns:
+        """``attribute_projections`` [n,A] float32.
+
+        Raises:
+            WrongUsage: ``w_plus`` is missing, of another shape or not finite.
+        """
+        return {PROJECTIONS: self._codes(inputs) @ self._directions.vectors.T}
+
+    def search_vectors(self, space: str, columns: Columns) -> Tensor:
+        """Raises:
+        WrongUsage: no such space, or a column is missing, of another shape or not finite.
+        """
+        if space == "attributes":
+            return self._projections(columns)
+        if space == "w_plus":
+            return torch.cat(decompose(self._directions.vectors, self._codes(columns)), dim=1)
+        raise WrongUsage(f"{space!r} is not a space of this method; spaces: {', '.join(self.spaces)}")
+
+    def query(self, space: str, columns: Columns, query: Query) -> Tensor:
+        """The same vectors, the adjusted attributes' own projections replaced by T's (after equation 4).
+
+        ``query.adjust``: 0 (the least of all training faces) to 1 (the most); attributes that are not named keep
+        their own projection. ``query.prefer``: 0 to 1000, 1 where not named; checked here, applied by whoever
+        compares, as the weights of the space's coordinates.
+
+        Raises:
+            UnknownAttribute: a name that this method does not have.
+            WrongUsage: a number outside its range, references, or as ``search_vectors``.
+        """
+        self._check_query(query)
+        vectors = self.search_vectors(space, columns).clone()
+        for name, intensity in query.adjust.items():
+            place = self.attributes.index(name)
+            lowest, highest = self._directions.lowest[place].item(), self._directions.highest[place].item()
+            vectors[:, place] = wanted_projection(intensity, lowest, highest)
+        return vectors
+
+    def edit(self, columns: Columns, edits: Sequence[Edit]) -> Columns:
+        """Move the codes along the directions. Strength 1 is half of the training faces' range, the way from the middle
+        of T's scale to its end (for imported directions: the vector in the file). Their order does not matter.
+
+        Raises:
+            UnknownAttribute: a name that this method does not have.
+            WrongUsage: a strength that is not finite, or ``w_plus`` as in ``represent``.
+        """
+        if not edits:
+            return columns
+        self._check_names([edit.attribute for edit in edits])
+        _check_numbers("strength", {edit.attribute: edit.strength for edit in edits}, -math.inf, math.inf)
+        # Exactly rounded sums: the same bits in whatever order the edits come.
+        strengths = [math.fsum(edit.strength for edit in edits if edit.attribute == name) for name in self.attributes]
+        codes_NP, vectors_AP = self._codes(columns), self._directions.vectors
+        step_P = (codes_NP.new_tensor(strengths) * self._directions.units) @ vectors_AP
+        edited = {**columns, "w_plus": (codes_NP + step_P).reshape(-1, *self._directions.code_shape)}
+        return {**edited, **self.represent(edited)}
+
+    def render(self, columns: Columns, source: Tensor) -> Tensor:
+        """The generator's picture of the codes; they carry everything, so ``source`` is not looked at."""
+        codes_NP = self._codes(columns)
+        return self._synthesis(codes_NP.reshape(-1, *self._directions.code_shape)).clamp(-1, 1)
+
+    def _codes(self, columns: Columns) -> Tensor:
+        codes = _column(columns, "w_plus", self._directions.code_shape)
+        return codes.flatten(1).to(self._directions.vectors)
+
+    def _projections(self, columns: Columns) -> Tensor:
+        projections = _column(columns, PROJECTIONS, (len(self.attributes),))
+        return projections.to(self._directions.vectors)
+
+    def _check_query(self, query: Query) -> None:
+        if query.references:
+            raise WrongUsage(f"this method takes no reference faces, got some for: {', '.join(query.references)}")
+        self._check_names([*query.adjust, *query.prefer])
+        _check_numbers("adjustment", query.adjust, 0.0, 1.0)
+        _check_numbers("preference", query.prefer, 0.0, PREFERENCE_LIMIT)
+
+    def _check_names(self, names: Sequence[str]) -> None:
+        unknown = [name for name in names if name not in self.attributes]
+        if unknown:
+            raise UnknownAttribute(f"{', '.join(unknown)}: unknown; this method has: {', '.join(self.attributes)}")
+
+
+def _column(columns: Columns, name: str, shape: tuple[int, ...]) -> Tensor:
+    if name not in columns:
+        raise WrongUsage(f"there is no column {name!r}; there are: {', '.join(columns) or 'none'}")
+    column = columns[name]
+    if column.shape[1:] != shape:
+        raise WrongUsage(f"{name} must be [n, {', '.join(map(str, shape))}], got {list(column.shape)}")
+    if not torch.isfinite(column).all():
+        raise WrongUsage(f"{name} is not finite in row {int((~torch.isfinite(column)).flatten(1).any(1).nonzero()[0])}")
+    return column
+
+
+def _check_numbers(what: str, numbers: Mapping[str, float], least: float, most: float) -> None:
+    for name, number in numbers.items():
+        if not (math.isfinite(number) and least <= number <= most):
+            raise WrongUsage(f"{what} {number!r} of {name!r} must be a finite number from {least:g} to {most:g}")
