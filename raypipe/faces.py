@@ -21,6 +21,7 @@ STATUSES: Mapping[str, str] = {
     "fetch_404": "nothing at the address any more",
     "fetch_denied": "permission denied",
     "fetch_timeout": "the storage did not answer in time",
+    "fetch_changed": "the file is another one than was listed",
     "fetch_truncated": "the archive ends before the member does",
     "fetch_error": "any other failure to read the bytes",
     "decode_empty": "zero bytes",

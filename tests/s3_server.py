@@ -16,7 +16,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 
 
 class S3Server:
-    """``gets`` counts the GET requests for each object, by ``/bucket/key``."""
+    """``gets`` and ``heads`` count the GET and HEAD requests for each object, by ``/bucket/key``."""
 
     def __init__(self) -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -24,6 +24,7 @@ class S3Server:
         self._server = make_server("127.0.0.1", 0, self._serve, threaded=True)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         self.gets: Counter[str] = Counter()
+        self.heads: Counter[str] = Counter()
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
@@ -47,5 +48,7 @@ class S3Server:
     def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "GET":
             self.gets[environ["PATH_INFO"]] += 1
+        if environ["REQUEST_METHOD"] == "HEAD":
+            self.heads[environ["PATH_INFO"]] += 1
         answer: Iterable[bytes] = self._app(environ, start_response)
         return answer

@@ -8,27 +8,25 @@ from __future__ import annotations
 import asyncio
 import errno
 import itertools
-import os
 import random
-import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
 import pyarrow as pa
-from fsspec.implementations.local import LocalFileSystem
 
 from raypipe import faces, storage
 from raypipe.errors import RaypipeError
 from raypipe.pipeline.encode.config import FetchConfig
+from raypipe.pipeline.encode.read_file import Listed, Reader, Refused
 from raypipe.pipeline.encode.sources.parquet import ROW_MARK, read_images
 
 GAP_BYTES = 64 * 1024
 NOT_READABLE = (EOFError, ValueError, RaypipeError, pa.ArrowException, asyncio.TimeoutError)
 PASSING = (408, 425, 429)  # of HTTP's 4xx answers, those that waiting helps against
+_COLUMNS = ["uri", "file", "offset", "bytes", "file_bytes", "etag", "problem", "problem_detail"]
 SPANS_AHEAD = 2  # requests a thread: one that is being read, one that waits for the decoder
 
 
@@ -41,12 +39,22 @@ class Fetched:
     error: str = ""
 
 
+Content = bytes | str | None
+"""What was read for a row; None where a table's cell is null, text where it names another file that has the bytes."""
+
+_Found = Fetched | Future[Any]
+"""A future of one more read, where the first one only said what to read."""
+
+TAKE_IT = "--retry fetch_changed takes it as it is now"
+LIST_IT = "what it holds now is found by listing it anew, with --restart or to another output"
+
+
 @dataclass(frozen=True)
 class _Span:
     """Rows of the chunk whose bytes come in one request. ``read`` gives one content a row."""
 
     rows: list[int]
-    read: Callable[[], Sequence[bytes | None]]
+    read: Callable[[], Sequence[Content]]
 
 
 class Fetcher:
@@ -55,6 +63,7 @@ class Fetcher:
     def __init__(self, config: FetchConfig, image_column: str = "") -> None:
         self._config = config
         self._image_column = image_column
+        self._reader = Reader(config.timeout_s, config.max_bytes)
         self._threads = ThreadPoolExecutor(config.threads, thread_name_prefix="fetch")
 
     def fetch(self, entries: pa.Table) -> Iterator[Fetched]:
@@ -63,25 +72,26 @@ class Fetcher:
 
         Rows that the listing found fault with are not fetched.
         """
-        rows = entries.select(["uri", "file", "offset", "bytes", "problem", "problem_detail"]).to_pylist()
+        rows = entries.select(_COLUMNS).to_pylist()
         for row in rows:
             if row["bytes"] > self._config.max_bytes and not row["problem"]:
                 row["problem"] = "too_large"
                 row["problem_detail"] = f"{row['bytes']:,} bytes, the limit is {self._config.max_bytes:,}"
         spans = self._spans(rows)
-        results: dict[int, tuple[Future[list[Fetched]], int]] = {}
+        results: dict[int, tuple[Future[Sequence[_Found]], int]] = {}
         last_rows: set[int] = set()
         for number, row in enumerate(rows):
             if row["problem"]:
                 yield Fetched(None, row["problem"], row["problem_detail"])
                 continue
             while len(last_rows) < SPANS_AHEAD * self._config.threads and (span := next(spans, None)):
-                future = self._threads.submit(_read_with_retries, span, self._config)
+                future = self._threads.submit(self._read, span)
                 results |= {place: (future, i) for i, place in enumerate(span.rows)}
                 last_rows.add(span.rows[-1])
             future, place = results.pop(number)
             last_rows.discard(number)
-            yield future.result()[place]
+            found = future.result()[place]
+            yield found if isinstance(found, Fetched) else found.result()[0]
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -92,28 +102,54 @@ class Fetcher:
             todo, key=lambda number: (rows[number]["file"], _is_cell(rows[number]))
         ):
             numbers = list(group)
+            first = rows[numbers[0]]
             if is_cell:
-                yield _Span(numbers, self._cells(file, [rows[n]["offset"] for n in numbers]))
-            elif rows[numbers[0]]["uri"] == file:
-                yield from (_Span([number], self._whole(file)) for number in numbers)
+                yield _Span(numbers, self._cells(first, [rows[n]["offset"] for n in numbers]))
+            elif first["uri"] == file:
+                yield from (_Span([n], self._whole(file, _listed(rows[n], TAKE_IT))) for n in numbers)
             else:
                 for span in _neighbours(numbers, rows, self._config.span_bytes):
-                    yield _Span(span, self._ranges(file, [(rows[n]["offset"], rows[n]["bytes"]) for n in span]))
+                    yield _Span(span, self._ranges(first, [(rows[n]["offset"], rows[n]["bytes"]) for n in span]))
 
-    def _whole(self, file: str) -> Callable[[], Sequence[bytes | None]]:
-        return lambda: [_read(file, None, None, self._config.timeout_s)]
+    def _whole(self, file: str, listed: Listed) -> Callable[[], Sequence[Content]]:
+        return lambda: [self._reader.whole(file, listed)]
 
-    def _cells(self, file: str, cells: list[int]) -> Callable[[], Sequence[bytes | None]]:
-        return lambda: read_images(file, cells, self._image_column)
+    def _cells(self, row: dict[str, Any], cells: list[int]) -> Callable[[], Sequence[Content]]:
+        return lambda: read_images(row["file"], cells, self._image_column, _listed(row, LIST_IT))
 
-    def _ranges(self, file: str, ranges: list[tuple[int, int]]) -> Callable[[], Sequence[bytes | None]]:
+    def _ranges(self, row: dict[str, Any], ranges: list[tuple[int, int]]) -> Callable[[], Sequence[Content]]:
         first, end = ranges[0][0], ranges[-1][0] + ranges[-1][1]
 
-        def read() -> list[bytes | None]:
-            content = _read(file, first, end, self._config.timeout_s)
+        def read() -> list[bytes]:
+            content = self._reader.range(row["file"], first, end, _listed(row, LIST_IT))
             return [content[offset - first : offset - first + size] for offset, size in ranges]
 
         return read
+
+    def _read(self, span: _Span) -> Sequence[_Found]:
+        """Try again what may pass by itself (throttling, a broken connection), with growing, jittered pauses."""
+        for attempt in itertools.count():
+            try:
+                return [self._found(content) for content in span.read()]
+            except Refused as refusal:
+                return len(span.rows) * [Fetched(None, refusal.status, str(refusal))]
+            except (*storage.errors(), *NOT_READABLE) as error:
+                status, may_pass = _classify(error)
+                if not may_pass or attempt == self._config.retries:
+                    return len(span.rows) * [Fetched(None, status, f"{type(error).__name__}: {error}")]
+                time.sleep(self._config.retry_delay_s * 2**attempt * random.uniform(0.5, 1.5))
+        raise AssertionError("unreachable")
+
+    def _found(self, content: Content) -> _Found:
+        if content is None:
+            return Fetched(None, "decode_empty", "the column is null")
+        if isinstance(content, str):
+            return self._threads.submit(self._read, _Span([0], self._whole(content, Listed())))
+        return Fetched(content)
+
+
+def _listed(row: dict[str, Any], remedy: str) -> Listed:
+    return Listed(row["file_bytes"], row["etag"], remedy)
 
 
 def _is_cell(row: dict[str, Any]) -> bool:
@@ -135,24 +171,6 @@ def _neighbours(numbers: list[int], rows: list[dict[str, Any]], span_bytes: int)
         yield span
 
 
-def _read_with_retries(span: _Span, config: FetchConfig) -> list[Fetched]:
-    """Try again what may pass by itself (throttling, a broken connection), with growing, jittered pauses."""
-    for attempt in itertools.count():
-        try:
-            contents = span.read()
-        except (*storage.errors(), *NOT_READABLE) as error:
-            status, may_pass = _classify(error)
-            if not may_pass or attempt == config.retries:
-                return [Fetched(None, status, f"{type(error).__name__}: {error}")] * len(span.rows)
-            time.sleep(config.retry_delay_s * 2**attempt * random.uniform(0.5, 1.5))
-        else:
-            return [
-                Fetched(None, "decode_empty", "the column is null") if content is None else Fetched(content)
-                for content in contents
-            ]
-    raise AssertionError("unreachable")
-
-
 def _classify(error: BaseException) -> tuple[str, bool]:
     """The status of a failed read, and whether the same read may succeed later."""
     if isinstance(error, FileNotFoundError):
@@ -167,12 +185,3 @@ def _classify(error: BaseException) -> tuple[str, bool]:
     status = getattr(error, "status", 0)
     is_final = isinstance(error, final) or (400 <= status < 500 and status not in PASSING)
     return "fetch_error", not is_final
-
-
-def _read(file: str, start: int | None, end: int | None, timeout_s: float) -> bytes:
-    fs, path = storage.filesystem(file)
-    if isinstance(fs, LocalFileSystem) and not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError(f"{path} is no regular file")  # a pipe or a device may never end
-    if fs.async_impl:
-        return bytes(fsspec.asyn.sync(fs.loop, fs._cat_file, path, start=start, end=end, timeout=timeout_s))
-    return bytes(fs.cat_file(path, start=start, end=end))

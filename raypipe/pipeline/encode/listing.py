@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raypipe import faces, storage
@@ -26,13 +27,15 @@ ENTRY_FIELDS = [
     pa.field("file", pa.string()),
     pa.field("offset", pa.int64()),
     pa.field("bytes", pa.int64()),
+    pa.field("file_bytes", pa.int64()),
     pa.field("etag", pa.string()),
     pa.field("landmarks", pa.list_(pa.float32())),
     pa.field("problem", pa.string()),
     pa.field("problem_detail", pa.string()),
 ]
 """``uri`` is for people; ``file`` is what is opened; ``offset`` is the first byte in it (a row's number in a Parquet
-file); ``bytes`` is -1 where the source does not say. ``problem`` is a status known already from the listing."""
+file); ``bytes``, of the image, and ``file_bytes``, of ``file``, are -1 where the source does not say; so is ``etag``,
+of ``file``, empty. ``problem`` is a status known already from the listing."""
 
 STAGE_COLUMNS = ("pixels", "keep", "chunk", "fetched_bytes", "fetch_s", "decode_s", "model_s", "write_s")
 """What the stages of the job say to each other beside the columns of the dataset."""
@@ -65,6 +68,7 @@ class Entry:
     file: str
     offset: int = 0
     bytes: int = -1
+    file_bytes: int = -1
     etag: str = ""
     landmarks: list[float] | None = None
     problem: str = ""
@@ -130,6 +134,18 @@ def write_listing(
     told = {"rows": rows, "commit_rows": commit_rows, "labels": names, "skipped": dict(skipped)}
     storage.write_bytes(storage.join(uri, LISTING_FILE), json.dumps(told, indent=2).encode())
     return Listing(uri=uri, rows=rows, commit_rows=commit_rows, labels=names, skipped=dict(skipped))
+
+
+def as_it_is_now(entries: pa.Table) -> pa.Table:
+    """Rows of a chunk without what was listed of images that are whole files, so that nothing is compared with it. An
+    archive must still be the listed one: what else would its offsets mean?"""
+    is_whole = pc.equal(entries.column("uri"), entries.column("file"))
+    for name, unknown in (("bytes", -1), ("file_bytes", -1), ("etag", "")):
+        place = entries.schema.get_field_index(name)
+        entries = entries.set_column(
+            place, entries.schema.field(place), pc.if_else(is_whole, unknown, entries.column(name))
+        )
+    return entries
 
 
 def open_listing(uri: str) -> Listing | None:

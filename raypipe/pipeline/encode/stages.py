@@ -28,7 +28,7 @@ from raypipe.pipeline.encode.decode_pool import DecodePool
 from raypipe.pipeline.encode.face_decoder import DecodedFace, FaceDecoder
 from raypipe.pipeline.encode.face_model import FaceModel
 from raypipe.pipeline.encode.fetch import Fetcher
-from raypipe.pipeline.encode.listing import Listing
+from raypipe.pipeline.encode.listing import Listing, as_it_is_now
 
 STAGES = ("fetch", "decode", "model", "write")
 
@@ -76,9 +76,12 @@ class ReadFaces:
     def __call__(self, chunk: int) -> pa.Table:
         entries = self._work.listing.read_chunk(chunk)
         keep = self._rows_to_keep(chunk, entries.num_rows)
+        todo = entries.filter(pa.array(~keep))
+        if self._work.retry:
+            todo = as_it_is_now(todo)
         faces_read = _ChunkOfFaces(entries.num_rows, self._work.image_size)
         started = time.perf_counter()
-        contents = faces_read.contents(entries.filter(pa.array(~keep)), np.flatnonzero(~keep), self._fetcher)
+        contents = faces_read.contents(todo, np.flatnonzero(~keep), self._fetcher)
         for face in self._pool.map(contents):
             faces_read.take(face)
         seconds = time.perf_counter() - started

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from raypipe.pipeline.encode.config import FetchConfig
 from raypipe.pipeline.encode.fetch import Fetched, Fetcher
-from raypipe.pipeline.encode.listing import ENTRY_FIELDS
+from raypipe.pipeline.encode.listing import ENTRY_FIELDS, Entry
 from tests.pictures import fill_folder
 
 
@@ -40,9 +40,8 @@ def test_a_server_that_asks_to_wait_is_asked_again_and_one_that_has_no_such_thin
 def test_reading_goes_only_a_little_ahead_of_who_takes(tmp_path: Path) -> None:
     folder = fill_folder(tmp_path, 50)
     addresses = [str(path) for path in sorted(folder.iterdir())]
-    rows = [{"image_id": a, "uri": a, "file": a, "offset": 0, "bytes": -1, "problem": ""} for a in addresses]
     fetcher = Fetcher(FetchConfig(threads=2))
-    fetched = fetcher.fetch(pa.Table.from_pylist(rows, schema=pa.schema(ENTRY_FIELDS)))
+    fetched = fetcher.fetch(listed(*(Entry(image_id=a, uri=a, file=a) for a in addresses)))
     next(fetched)
     for address in addresses[10:]:
         Path(address).unlink()
@@ -69,16 +68,29 @@ def test_a_server_that_never_answers_is_a_timeout() -> None:
 def test_what_is_too_large_by_the_listing_is_not_fetched(tmp_path: Path) -> None:
     picture = tmp_path / "x.jpg"
     picture.write_bytes(b"12345")
-    row = {"image_id": "x", "uri": str(picture), "file": str(picture), "offset": 0, "bytes": 5, "problem": ""}
-    entries = pa.Table.from_pylist([row], schema=pa.schema(ENTRY_FIELDS))
+    entries = listed(Entry(image_id="x", uri=str(picture), file=str(picture), bytes=5, file_bytes=5))
     assert [f.content for f in Fetcher(FetchConfig(max_bytes=5)).fetch(entries)] == [b"12345"]
     (refused,) = Fetcher(FetchConfig(max_bytes=4)).fetch(entries)
     assert (refused.status, refused.error) == ("too_large", "5 bytes, the limit is 4")
 
 
+def test_what_turns_out_too_large_is_not_read(tmp_path: Path) -> None:
+    """As of a column of addresses, where no listing says how large it is."""
+    picture = tmp_path / "x.jpg"
+    picture.write_bytes(b"12345")
+    (refused,) = Fetcher(FetchConfig(max_bytes=4)).fetch(
+        listed(Entry(image_id="x", uri=str(picture), file=str(picture)))
+    )
+    assert (refused.status, refused.error) == ("too_large", "5 bytes, the limit is 4")
+
+
+def listed(*entries: Entry) -> pa.Table:
+    """A chunk of the listing."""
+    return pa.Table.from_pylist([vars(entry) for entry in entries], schema=pa.schema(ENTRY_FIELDS))
+
+
 def fetch(address: str, *, retries: int, timeout_s: float = 10.0) -> Fetched:
-    row = {"image_id": "x", "uri": address, "file": address, "offset": 0, "bytes": -1, "problem": ""}
-    entries = pa.Table.from_pylist([row], schema=pa.schema(ENTRY_FIELDS))
+    entries = listed(Entry(image_id="x", uri=address, file=address))
     fetcher = Fetcher(FetchConfig(retries=retries, timeout_s=timeout_s, retry_delay_s=0.01))
     (fetched,) = fetcher.fetch(entries)
     fetcher.close()

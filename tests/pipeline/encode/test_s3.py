@@ -15,8 +15,8 @@ from raypipe.pipeline.encode.local import RunLocally
 from raypipe.pipeline.encode.sources.folder import walk_files
 from raypipe.pipeline.encode.stages import ChunkReport
 from tests.pictures import picture_bytes
+from tests.pipeline.encode.source_files import write_tar
 from tests.pipeline.encode.test_job import encode_locally, encode_with
-from tests.pipeline.encode.test_sources import write_tar
 from tests.s3_server import S3Server
 
 

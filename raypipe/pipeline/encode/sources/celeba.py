@@ -7,7 +7,7 @@ with status ``fetch_404``, a picture without labels has nulls.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -23,6 +23,7 @@ from raypipe.pipeline.encode.sources.folder import (
     skip,
     unlisted,
     walk_files,
+    whole_file,
 )
 
 IMAGES = "img_align_celeba"
@@ -121,15 +122,8 @@ def _entry(found: FoundFile, base: str, tables: CelebATables, attribute_labels: 
     if tables.identities:
         labels["identity"] = tables.identities.get(found.relative)
     points = tables.landmarks.get(found.relative)
-    return Entry(
-        image_id=found.relative,
-        uri=address,
-        file=address,
-        bytes=found.bytes,
-        etag=found.etag,
-        landmarks=[float(value) for value in points] if points else None,
-        labels=labels,
-    )
+    landmarks = [float(value) for value in points] if points else None
+    return replace(whole_file(found, address), landmarks=landmarks, labels=labels)
 
 
 def _read_named(uri: str) -> tuple[tuple[str, ...], dict[str, tuple[int, ...]]]:

@@ -49,24 +49,30 @@ def entries(uri: str, skipped: dict[str, int]) -> Iterator[Entry]:
         elif not takes_all and found.extension not in IMAGE_EXTENSIONS:
             skip(found, skipped)
         else:
-            yield Entry(
-                image_id=found.relative,
-                uri=address,
-                file=address,
-                bytes=found.bytes,
-                etag=found.etag,
-            )
+            yield whole_file(found, address)
 
 
-def unlisted(found: FoundFile, address: str) -> Entry:
-    """The row that stands for a folder that cannot be listed."""
+def whole_file(found: FoundFile, address: str) -> Entry:
+    """A file that is one image."""
     return Entry(
         image_id=found.relative,
         uri=address,
         file=address,
-        problem=found.problem,
-        problem_detail="this folder cannot be listed; what is in it is missing here",
+        bytes=found.bytes,
+        file_bytes=found.bytes,
+        etag=found.etag,
     )
+
+
+def unlisted(found: FoundFile, address: str) -> Entry:
+    """The row that stands for a folder that cannot be listed."""
+    detail = "this folder cannot be listed; what is in it is missing here"
+    return missing_rows(found.relative, address, found.problem, detail)
+
+
+def missing_rows(image_id: str, address: str, problem: str, detail: str) -> Entry:
+    """The row that stands for those that cannot be listed; nobody can say how many they are."""
+    return Entry(image_id=image_id, uri=address, file=address, problem=problem, problem_detail=detail)
 
 
 def skip(found: FoundFile, skipped: dict[str, int]) -> None:

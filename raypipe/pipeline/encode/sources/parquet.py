@@ -19,8 +19,9 @@ from raypipe import storage
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.config import SourceConfig
 from raypipe.pipeline.encode.listing import Entry, label_names
+from raypipe.pipeline.encode.read_file import Listed
 from raypipe.pipeline.encode.sources import column_types
-from raypipe.pipeline.encode.sources.folder import FoundFile, skip, unlisted, walk_files
+from raypipe.pipeline.encode.sources.folder import FoundFile, missing_rows, skip, unlisted, walk_files
 
 EXTENSIONS = (".parquet", ".pq")
 
@@ -74,7 +75,8 @@ class ParquetSource:
         try:
             parquet = pq.ParquetFile(file)
         except pa.ArrowInvalid as error:
-            yield _damaged(found, address, error)
+            detail = f"not a readable Parquet file, its rows are missing here: {error}"
+            yield missing_rows(f"{found.relative}#damaged", address, "fetch_error", detail)
             return
         names = set(parquet.schema_arrow.names)
         own = [name for name in (self.id_column, self.uri_column, self.landmarks_column) if name]
@@ -90,7 +92,7 @@ class ParquetSource:
                 image_id = columns[self.id_column][i] if self.id_column else f"{found.relative}{ROW_MARK}{row}"
                 where = columns[self.uri_column][i] if self.uri_column else None
                 values = {name: column[i] for name, column in told.items()}
-                entry = self._entry(_text(image_id), _text(where), address, row, found.etag, values, seen)
+                entry = self._entry(_text(image_id), _text(where), address, row, found, values, seen)
                 yield (
                     replace(entry, landmarks=_points(columns[self.landmarks_column][i]))
                     if self.landmarks_column
@@ -108,7 +110,14 @@ class ParquetSource:
             ) from error
 
     def _entry(
-        self, image_id: str, where: str, address: str, row: int, etag: str, labels: dict[str, Any], seen: _SeenIds
+        self,
+        image_id: str,
+        where: str,
+        address: str,
+        row: int,
+        found: FoundFile,
+        labels: dict[str, Any],
+        seen: _SeenIds,
     ) -> Entry:
         at_row = f"{address}{ROW_MARK}{row}"
         problem, detail = "", ""
@@ -119,13 +128,14 @@ class ParquetSource:
         elif self.uri_column and not where:
             problem, detail = "fetch_404", f"column {self.uri_column!r} is empty"
         where = _beside(address, where) if where else at_row
-        file, offset = (where, 0) if self.uri_column else (address, row)
+        file, offset, size, etag = (address, row, found.bytes, found.etag) if self.image_column else (where, 0, -1, "")
         return Entry(
             image_id=image_id,
             uri=where,
             file=file,
             offset=offset,
-            etag="" if self.uri_column else etag,
+            file_bytes=size,
+            etag=etag,
             problem=problem,
             problem_detail=detail,
             labels=labels,
@@ -168,15 +178,20 @@ def open_parquet(uri: str, columns: SourceConfig) -> ParquetSource:
     return ParquetSource(uri, id_column, image_column, uri_column, landmarks_column, labels)
 
 
-def read_images(address: str, rows: list[int], image_column: str) -> list[bytes | None]:
-    """The image bytes of some rows (ascending) of a file; only their row groups are read, ``ROWS_AT_ONCE`` at a time.
+def read_images(address: str, rows: list[int], image_column: str, listed: Listed) -> list[bytes | str | None]:
+    """The images of some rows (ascending) of a file; only their row groups are read, ``ROWS_AT_ONCE`` at a time.
+
+    An image is its bytes, or the address of the file that a struct without bytes names in ``path``.
 
     Raises:
-        ValueError: the file has no such rows or no such column: it is not the one that was listed.
+        Refused: the file is another one than was listed.
+        ValueError: the file has no such rows or no such column.
     """
     fs, path = storage.filesystem(address)
-    contents: dict[int, bytes | None] = {}
+    fs.invalidate_cache(path)  # else an object store's size and ETag may be those of the listing
+    contents: dict[int, bytes | str | None] = {}
     with fs.open(path, "rb") as file:
+        listed.check(file.seek(0, os.SEEK_END), str(getattr(file, "details", {}).get("ETag", "")).strip('"'))
         parquet = pq.ParquetFile(file)
         if image_column not in parquet.schema_arrow.names or rows[-1] >= parquet.metadata.num_rows:
             raise ValueError(f"{address} has changed: it has no column {image_column!r} or no row {rows[-1]}")
@@ -189,7 +204,7 @@ def read_images(address: str, rows: list[int], image_column: str) -> list[bytes 
             for batch in parquet.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[image_column]):
                 taken = [row for row in range(start, start + batch.num_rows) if row in inside]
                 values = batch.column(0).take(pa.array([row - start for row in taken], pa.int64())).to_pylist()
-                contents |= {row: _bytes_of(value) for row, value in zip(taken, values, strict=True)}
+                contents |= {row: _image(value, address) for row, value in zip(taken, values, strict=True)}
                 start += batch.num_rows
                 if start > max(inside):
                     break
@@ -229,17 +244,6 @@ def _first_schema(uri: str) -> tuple[str, pa.Schema]:
     raise WrongUsage(f"{uri!r} has no readable Parquet file: {problem}")
 
 
-def _damaged(found: FoundFile, address: str, error: pa.ArrowInvalid) -> Entry:
-    return Entry(
-        image_id=f"{found.relative}#damaged",
-        uri=address,
-        file=address,
-        etag=found.etag,
-        problem="fetch_error",
-        problem_detail=f"not a readable Parquet file, its rows are missing here: {error}",
-    )
-
-
 def _pick(schema: pa.Schema, asked: str, usual: tuple[str, ...], what: str) -> str:
     name = asked or next((name for name in usual if name in schema.names), "")
     if name and schema.names.count(name) != 1:
@@ -254,8 +258,11 @@ def _refuse_text(column: str, columns: SourceConfig) -> str:
     return ""
 
 
-def _bytes_of(value: dict[str, bytes | None] | bytes | None) -> bytes | None:
-    return value["bytes"] if isinstance(value, dict) else value
+def _image(value: dict[str, Any] | bytes | None, address: str) -> bytes | str | None:
+    if not isinstance(value, dict):
+        return value
+    content: bytes | None = value["bytes"]
+    return _beside(address, value["path"]) if content is None and value.get("path") else content
 
 
 def _text(value: Any) -> str:

@@ -18,7 +18,14 @@ import pyarrow as pa
 
 from raypipe import storage
 from raypipe.pipeline.encode.listing import Entry, label_names
-from raypipe.pipeline.encode.sources.folder import IMAGE_EXTENSIONS, FoundFile, skip, unlisted, walk_files
+from raypipe.pipeline.encode.sources.folder import (
+    IMAGE_EXTENSIONS,
+    FoundFile,
+    missing_rows,
+    skip,
+    unlisted,
+    walk_files,
+)
 
 SIDE_BYTES = 1 << 20
 
@@ -112,6 +119,7 @@ def _shard_entries(archive: _Archive, shard: FoundFile, address: str, wanted: li
                 file=address,
                 offset=member.offset_data,
                 bytes=member.size,
+                file_bytes=shard.bytes,
                 etag=shard.etag,
                 problem=problem,
                 problem_detail=_detail(problem, member, shard),
@@ -119,14 +127,8 @@ def _shard_entries(archive: _Archive, shard: FoundFile, address: str, wanted: li
             )
     end = archive.damaged_at()
     if end is not None:
-        yield Entry(
-            image_id=f"{shard.relative}/#damaged-at-{end}",
-            uri=address,
-            file=address,
-            etag=shard.etag,
-            problem="fetch_truncated",
-            problem_detail=f"the archive is damaged at byte {end} of {shard.bytes}: no member after it can be listed",
-        )
+        detail = f"the archive is damaged at byte {end} of {shard.bytes}: no member after it can be listed"
+        yield missing_rows(f"{shard.relative}/#damaged-at-{end}", address, "fetch_truncated", detail)
 
 
 def _samples(archive: _Archive) -> Iterator[tuple[list[tarfile.TarInfo], dict[str, bytes]]]:
