@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+import torch
 from torch import Tensor
 
 from raypipe.backbones.stylegan2.augment_colour import draw_recolouring, recolour
@@ -30,10 +31,11 @@ class Augmentation:
     offsets: Tensor
 
     def __call__(self, images: Tensor) -> Tensor:
-        """[n, 3, s, s] -> the same shape; differentiable once."""
-        images = blit(images, self.mirrored, self.turns, self.shifts)
-        images = warp(images, self.is_warped, self.warps)
-        return recolour(images, self.is_recoloured, self.matrices, self.offsets)
+        """[n, 3, s, s] -> the same shape, as precise also under autocast; differentiable once."""
+        with torch.autocast(images.device.type, enabled=False):
+            images = blit(images, self.mirrored, self.turns, self.shifts)
+            images = warp(images, self.is_warped, self.warps)
+            return recolour(images, self.is_recoloured, self.matrices, self.offsets)
 
     def passes(self, count: int) -> Sequence[Augmentation]:
         """For the rows of each of ``count`` accumulated passes."""

@@ -26,7 +26,7 @@ def generator_loss(fake_logits_N1: Tensor) -> Tensor:
 def r1_penalties(logits_N1: Tensor, images: Tensor) -> Tensor:
     """Squared length of each logit's gradient with respect to its image, [n]; differentiable once more."""
     (gradient,) = torch.autograd.grad(logits_N1.sum(), images, create_graph=True)
-    return gradient.float().square().sum((1, 2, 3))
+    return gradient.square().sum((1, 2, 3))
 
 
 def path_lengths(images: Tensor, w_plus_NLD: Tensor, noise: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def path_lengths(images: Tensor, w_plus_NLD: Tensor, noise: Tensor) -> Tensor:
     """
     scaled = noise / math.sqrt(images.shape[2] * images.shape[3])
     (gradient,) = torch.autograd.grad((images * scaled).sum(), w_plus_NLD, create_graph=True)
-    return gradient.float().square().sum(2).mean(1).sqrt()
+    return gradient.square().sum(2).mean(1).sqrt()
 
 
 def path_length_penalty(lengths_N: Tensor, mean: Tensor) -> Tensor:

@@ -161,9 +161,9 @@ class StyleGAN2Recipe:
                     fake = of_fakes[i](
                         self._synthesise(latents[i].w_plus(self._generator.network)[0], latents[i].noise)
                     )
-                real_logits = self._judge(of_reals[i](real), latents[i].labels).float()
-                fake_logits = self._judge(fake, latents[i].labels).float()
-            loss = discriminator_loss(real_logits, fake_logits)
+                real_logits = self._judge(of_reals[i](real), latents[i].labels)
+                fake_logits = self._judge(fake, latents[i].labels)
+                loss = discriminator_loss(real_logits, fake_logits)
             self._discriminator.learn(loss / count)
             told.append(
                 {"d_loss": loss, "real_logit": real_logits, "fake_logit": fake_logits, "real_sign": real_logits.sign()}
@@ -186,7 +186,7 @@ class StyleGAN2Recipe:
         for i, real in enumerate(microbatches(reals, count)):
             seen = augmentations[i](real).detach().requires_grad_()
             with self._precision():
-                logits = self._discriminator.network(seen, labels_of[i]).float()
+                logits = self._discriminator.network(seen, labels_of[i])
             penalty = r1_penalties(logits, seen).mean()
             self._discriminator.learn(penalty * (weight / count))
             told.append({"r1": penalty})
@@ -203,7 +203,7 @@ class StyleGAN2Recipe:
             with self._precision():
                 w_plus, w = latents.w_plus(self._generator.network)
                 fake = augmentations[i](self._synthesise(w_plus, latents.noise))
-                loss = generator_loss(self._judge(fake, latents.labels).float())
+                loss = generator_loss(self._judge(fake, latents.labels))
             self._generator.learn(loss / count)
             w_mean += w.detach().mean(0) / count
             told.append({"g_loss": loss})

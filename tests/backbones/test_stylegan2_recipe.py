@@ -1,0 +1,217 @@
+"""Training StyleGAN2: the same on any number of workers, with accumulation and after a restart; and it learns."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from raypipe.backbones.attributes.network import AttributeNet, AttributeNetConfig
+from raypipe.backbones.attributes.parts import attribute_part
+from raypipe.backbones.stylegan2 import load_discriminator, load_generator
+from raypipe.backbones.stylegan2.recipe import Config, StyleGAN2Recipe, build_recipe, columns
+from raypipe.contract import Columns, DataFacts, Recipe, Share, Site
+from raypipe.errors import WrongUsage
+from tests.share_workers import run_with_workers
+
+TINY = Config(
+    batch=8,
+    style_dim=8,
+    mapping_layers=2,
+    channels=(8, 6),
+    stddev_group=2,
+    d_reg_interval=2,
+    g_reg_interval=2,
+    augment_interval=1,
+    augment_target=-1.0,
+    augment_length_images=32.0,
+    fid_images=20,
+    conditional=True,
+)
+FACTS = DataFacts(rows=64, size=8, attributes=("smile", "hat"))
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    """Adam without momentum turns rounding of a gradient near zero into a whole step."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def batches(count: int, rows: int = TINY.batch) -> list[Columns]:
+    random = torch.Generator().manual_seed(5)
+    return [
+        {
+            "image": torch.rand(rows, 3, 8, 8, generator=random) * 2 - 1,
+            "labels": (torch.rand(rows, 2, generator=random) < 0.5).to(torch.get_default_dtype()),
+        }
+        for _ in range(count)
+    ]
+
+
+def build(config: Config = TINY, share: Share | None = None) -> StyleGAN2Recipe:
+    return build_recipe(config, Site(data=FACTS, share=share or Share()))
+
+
+def flat(tree: Any, path: str = "") -> dict[str, Any]:
+    """Every leaf of nested mappings and lists by its path."""
+    if isinstance(tree, (dict, list, tuple)):
+        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return {name: leaf for key, value in items for name, leaf in flat(value, f"{path}/{key}").items()}
+    return {path: tree}
+
+
+def assert_same_state(actual: Recipe, expected: Recipe, tolerance: float) -> None:
+    mine, wanted = flat(actual.state_dict()), flat(expected.state_dict())
+    assert mine.keys() == wanted.keys()
+    for name, value in wanted.items():
+        if isinstance(value, Tensor):
+            torch.testing.assert_close(mine[name], value, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: n + m)
+        else:
+            assert mine[name] == value, name
+
+
+@pytest.mark.usefixtures("double_precision")
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_do_not_matter(workers: int) -> None:
+    (alone,) = run_with_workers(lambda share: build(share=share), batches(4), 1)
+    together = run_with_workers(lambda share: build(share=share), batches(4), workers)
+    assert alone.state_dict()["augment_p"] > 0.5  # so augmentation took part
+    for recipe in together:
+        assert_same_state(recipe, alone, 1e-7)
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_accumulated_passes_do_not_matter() -> None:
+    whole, in_passes = build(), build(dataclasses.replace(TINY, accumulate=2))
+    for batch in batches(4):
+        whole.step(batch)
+        in_passes.step(batch)
+    assert_same_state(in_passes, whole, 1e-7)
+
+
+def test_going_on_from_a_state_is_going_on() -> None:
+    unbroken, restarted = build(), build()
+    first, second = batches(6)[:3], batches(6)[3:]
+    for batch in first:
+        unbroken.step(batch)
+    stored = io.BytesIO()
+    torch.save(unbroken.state_dict(), stored)
+    stored.seek(0)
+    restarted.load_state_dict(torch.load(stored, weights_only=True))
+    for batch in second:
+        numbers, again = unbroken.step(batch), restarted.step(batch)
+        assert {name: float(value) for name, value in numbers.items()} == {
+            name: float(value) for name, value in again.items()
+        }
+    assert_same_state(restarted, unbroken, 0.0)
+
+
+def test_numbers_are_detached_and_regularisers_lazy() -> None:
+    recipe = build()
+    first, second = (recipe.step(batch) for batch in batches(2))
+    assert {"r1", "path_length", "path_penalty"} == first.keys() - second.keys()
+    assert all(number.ndim == 0 and not number.requires_grad for number in first.values())
+
+
+def test_looking_changes_nothing() -> None:
+    looked, alone = build(), build()
+    for batch in batches(2):
+        for recipe in (looked, alone):
+            recipe.step(batch)
+        assert looked.evaluate([batch]) == looked.evaluate([batch])
+        looked.samples(batch)
+        looked.export()
+    assert_same_state(looked, alone, 0.0)
+
+
+def test_without_augmentation_p_stays_zero() -> None:
+    recipe = build(dataclasses.replace(TINY, augment=False))
+    assert "augment_p" not in recipe.step(batches(1)[0])
+    assert recipe.state_dict()["augment_p"] == 0.0
+
+
+def test_p_falls_where_the_discriminator_does_not_overfit() -> None:
+    recipe = build(dataclasses.replace(TINY, augment_target=2.0))
+    recipe.load_state_dict({**recipe.state_dict(), "augment_p": 1.0})
+    assert float(recipe.step(batches(1)[0])["augment_p"]) == pytest.approx(1 - 8 / 32)
+
+
+def test_w_avg_follows_the_mean_w() -> None:
+    recipe = build(dataclasses.replace(TINY, w_avg_beta=0.0, learning_rate=1e-9, batch=256, mixing=0.0))
+    recipe.step(batches(1, rows=256)[0])
+    part = recipe.export()["generator"]
+    generator = load_generator(part, "cpu")
+    labels = (torch.rand(4096, 2) < 0.5).float()
+    w = generator.mapping(torch.randn(4096, 8), labels)
+    spread = w.std(0) * (1 / 256**0.5)
+    assert bool(((part.tensors["w_avg"] - w.mean(0)).abs() < 6 * spread).all())
+
+
+def test_exported_parts_are_the_networks() -> None:
+    recipe = build()
+    (batch,) = batches(1)
+    recipe.step(batch)
+    parts = recipe.export()
+    z = torch.randn(8, 8)
+    images = load_generator(parts["generator"], "cpu")(z, batch["labels"])
+    torch.testing.assert_close(images, recipe.average(z, batch["labels"]))
+    assert load_discriminator(parts["discriminator"], "cpu")(images, batch["labels"]).shape == (8, 1)
+
+
+def test_samples_have_a_row_for_each_held_out_face() -> None:
+    (batch,) = batches(1)
+    assert build().samples(batch).shape == (8, 6, 3, 8, 8)
+    plain = build(dataclasses.replace(TINY, conditional=False))
+    assert plain.samples({"image": batch["image"]}).shape == (6, 6, 3, 8, 8)
+
+
+def test_the_distance_is_of_the_features_at_hand() -> None:
+    torch.manual_seed(0)
+    network = AttributeNet(AttributeNetConfig(names=FACTS.attributes, size=32, widths=(8,), feature_dim=4))
+    site = Site(data=FACTS, parts={"attributes": attribute_part(network)})
+    held_out = batches(3)
+    assert list(build_recipe(TINY, site).evaluate(held_out)) == ["fid_attributes"]
+    assert list(build().evaluate(held_out)) == ["fd_pixels8"]
+    with pytest.raises(WrongUsage, match="at least 2 held-out faces"):
+        build().evaluate([])
+
+
+@pytest.mark.slow
+def test_it_learns_which_colour_faces_have() -> None:
+    """Flat pictures, red or blue: after some steps made ones are nearer to them."""
+    config = Config(batch=16, style_dim=16, mapping_layers=2, channels=(16, 16), ema_half_life_images=200.0)
+    recipe = build_recipe(dataclasses.replace(config, fid_images=64), Site(data=DataFacts(rows=16, size=8)))
+    colours = torch.where(
+        torch.arange(16)[:, None] % 2 == 0, torch.tensor([0.8, -0.5, -0.5]), torch.tensor([-0.5, -0.5, 0.8])
+    )
+    batch = {"image": colours[:, :, None, None].expand(-1, -1, 8, 8).contiguous()}
+    before = recipe.evaluate([batch])["fd_pixels8"]
+    for _ in range(150):
+        recipe.step(batch)
+    assert recipe.evaluate([batch])["fd_pixels8"] < before / 4
+
+
+def test_batches_that_do_not_divide_are_refused() -> None:
+    with pytest.raises(WrongUsage, match="multiple of 16"):
+        build(dataclasses.replace(TINY, accumulate=8))
+    with pytest.raises(WrongUsage, match="path_batch_shrink"):
+        build(dataclasses.replace(TINY, path_batch_shrink=3))
+
+
+def test_settings_that_cannot_be_are_all_told() -> None:
+    with pytest.raises(WrongUsage, match=r"batch must be at least 1.*\n.*learning_rate.*\n.*mixing"):
+        Config(batch=0, learning_rate=0.0, mixing=1.5)
+
+
+def test_labels_are_needed_where_conditional() -> None:
+    assert columns(Config()) == ("image",)
+    assert columns(TINY) == ("image", "labels")
+    with pytest.raises(WrongUsage, match="the data has none"):
+        build_recipe(TINY, Site(data=DataFacts(rows=4, size=8)))
