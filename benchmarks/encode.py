@@ -136,9 +136,10 @@ class Bench:
         return float(summary.run["images_per_s_once_running"])
 
     def _ray_runner(self) -> Runner:
-        from raypipe.on_ray.encode import RunOnRay, connect, layout_for
+        from raypipe.on_ray.cluster import connect
+        from raypipe.on_ray.encode import RunOnRay, layout_for
 
-        connect(RaySettings())
+        connect("")
         return RunOnRay(layout_for(self._config("unused"), RaySettings(), require_gpu=False), RaySettings())
 
     def _config(self, out: str) -> EncodeConfig:

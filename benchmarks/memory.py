@@ -24,7 +24,8 @@ import torch
 
 from benchmarks.machine import machine
 from raypipe.backbones.psp import Encoder, EncoderConfig, encoder_part
-from raypipe.on_ray.encode import RunOnRay, connect, layout_for
+from raypipe.on_ray.cluster import connect
+from raypipe.on_ray.encode import RunOnRay, layout_for
 from raypipe.on_ray.settings import RaySettings
 from raypipe.pipeline.encode.config import EncodeConfig
 from raypipe.pipeline.encode.job import encode
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="1000,10000,100000")
     parser.add_argument("--json", help="also write the figures there")
     arguments = parser.parse_args()
-    connect(RaySettings())
+    connect("")
     with tempfile.TemporaryDirectory() as scratch:
         model = _tiny_model(Path(scratch) / "model")
         make_faces(SynthConfig(out=f"{scratch}/faces", count=DIFFERENT), lambda *_: None)

@@ -154,10 +154,11 @@ def _runner(job: EncodeJob) -> Runner:
     if job.local:
         return RunLocally(pick_device(job.require_gpu))
     try:
-        from raypipe.on_ray.encode import RunOnRay, connect, layout_for
+        from raypipe.on_ray.cluster import connect
+        from raypipe.on_ray.encode import RunOnRay, layout_for
     except ImportError as error:
         raise WrongUsage(f"Ray is not installed ({error}): pip install raypipe[ray], or use --local") from error
-    connect(job.ray)
+    connect(job.ray.address)
     return RunOnRay(layout_for(job.encode, job.ray, require_gpu=job.require_gpu), job.ray)
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -29,7 +27,8 @@ from ray.exceptions import RayError
 from ray.util.metrics import Counter
 
 from raypipe.errors import ModelMismatch, RaypipeError
-from raypipe.on_ray.layout import CHUNKS_IN_STORE, Layout, Node, lay_out
+from raypipe.on_ray.cluster import cause_of, cluster_nodes
+from raypipe.on_ray.layout import CHUNKS_IN_STORE, Layout, lay_out
 from raypipe.on_ray.settings import RaySettings
 from raypipe.pipeline.encode.config import EncodeConfig, commit_rows_for
 from raypipe.pipeline.encode.face_model import FaceModel, image_size_of, load_networks
@@ -38,42 +37,6 @@ from raypipe.pipeline.encode.stages import ChunkReport, CommitPart, EncodeFaces,
 from raypipe.weights import open_bundle
 
 ACTOR_BYTES = 2**30
-
-
-def connect(settings: RaySettings) -> None:
-    """Join the cluster, or start Ray on this machine. The process that started it takes it down when it ends."""
-    if ray.is_initialized():
-        return
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    address = settings.address or os.environ.get("RAY_ADDRESS")
-    if not address:
-        # Else a harmless message of Ray's core about restarting actors stands in every run's output.
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        # Ray ends workers beyond the number of CPUs after an idle second, and starts (and imports) them anew for the
-        # next part: on a machine of few CPUs that costs more than the work.
-        os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "600000")
-    try:
-        if address:
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-        else:
-            ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-    except ConnectionError as error:
-        raise RaypipeError(f"no Ray cluster at {address!r}: {error}") from error
-
-
-def cluster_nodes() -> list[Node]:
-    """The living nodes; where the cluster scales by itself, what it may grow to."""
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    nodes = [
-        Node(
-            cpus=resources.get("CPU", 0.0),
-            gpus=resources.get("GPU", 0.0),
-            memory=resources.get("memory", 0.0),
-            object_store=resources.get("object_store_memory", 0.0),
-        )
-        for resources in alive
-    ]
-    return [*nodes, *_nodes_to_come()]
 
 
 def layout_for(config: EncodeConfig, settings: RaySettings, *, require_gpu: bool) -> Layout:
@@ -130,7 +93,7 @@ class RunOnRay:
             for row in self._dataset(job).iter_rows():
                 yield ChunkReport(**json.loads(row["report"]))
         except (RayError, ExecutionTimeoutError) as error:
-            raise RaypipeError(f"the cluster did not finish the job: {_cause(error)}") from error
+            raise RaypipeError(f"the cluster did not finish the job: {cause_of(error)}") from error
 
     def _store_bytes(self, job: Job) -> int:
         """What chunks of pixels may hold of the object stores: enough that nobody waits, however slow the model is."""
@@ -159,13 +122,6 @@ class RunOnRay:
             )
             .map_batches(_commit_chunk, fn_kwargs={"work": work}, num_cpus=layout.write_cpus, **whole_blocks)
         )
-
-
-def _cause(error: BaseException) -> str:
-    """What a person needs of an error: of a trace that Ray carried over as text, the last line; else the first."""
-    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    raised = [line for line in lines if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Weights|Mismatch|Usage): ", line)]
-    return (raised or lines[:1])[-1].removeprefix("raypipe.errors.")
 
 
 class _EncodeActor:
@@ -272,17 +228,3 @@ def spilled_bytes() -> int:
 
     reply = get_memory_info_reply(get_state_from_address(ray.get_runtime_context().gcs_address))
     return int(reply.store_stats.spilled_bytes_total)
-
-
-def _nodes_to_come() -> list[Node]:
-    """Nodes that the autoscaler may add, by the cluster's own configuration; none where it does not scale."""
-    from ray._private.state import state
-
-    config = state.get_cluster_config()
-    if config is None:
-        return []
-    return [
-        Node(cpus=group.resources.get("CPU", 0.0), gpus=group.resources.get("GPU", 0.0))
-        for group in config.node_group_configs
-        for _ in range(min(group.max_count, 10_000))
-    ]

@@ -66,11 +66,11 @@ def lay_out(
     """
     cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
     if require_gpu and gpus < 1:
-        raise ImpossibleCluster(f"--require-gpu: no node has a GPU ({_nodes(nodes)})")
+        raise ImpossibleCluster(f"--require-gpu: no node has a GPU ({nodes_in_words(nodes)})")
     is_small = cpus < SMALL_CLUSTER_CPUS
     decode_cpus = settings.decode_cpus or (min(0.4, 0.4 * cpus) if is_small else 1.0)
     actor_cpus = settings.actor_cpus or _actor_cpus(nodes, gpus, decode_cpus)
-    fitting = _fitting(nodes, actor_cpus, 1.0 if gpus >= 1 else 0.0, actor_bytes)
+    fitting = room_for(nodes, actor_cpus, 1.0 if gpus >= 1 else 0.0, actor_bytes)
     most = min(fitting, settings.actors or fitting)
     actors = min(most, math.floor((cpus - decode_cpus - WRITE_CPUS + 1e-9) / actor_cpus))
     if fitting == 0 or actors < 1:
@@ -78,7 +78,8 @@ def lay_out(
             f"this cluster can never run the job: a model worker needs {actor_cpus:g} CPU"
             f"{' + 1 GPU' if gpus >= 1 else ''} and {_gib(actor_bytes)} of memory on one node, "
             f"a decoder {decode_cpus:g}, a writer {WRITE_CPUS:g}: {actor_cpus:g} + {decode_cpus:g} + {WRITE_CPUS:g} = "
-            f"{actor_cpus + decode_cpus + WRITE_CPUS:g} CPU; there are {cpus:g} CPU and {gpus:g} GPU ({_nodes(nodes)})"
+            f"{actor_cpus + decode_cpus + WRITE_CPUS:g} CPU; there are {cpus:g} CPU and {gpus:g} GPU "
+            f"({nodes_in_words(nodes)})"
         )
     store = sum(node.object_store for node in nodes)
     if store < CHUNKS_IN_STORE * chunk_bytes:
@@ -105,15 +106,22 @@ def _actor_cpus(nodes: Sequence[Node], gpus: float, decode_cpus: float) -> float
     return max(0.1, min(CPU_ACTOR_MOST, largest - decode_cpus - WRITE_CPUS))
 
 
-def _fitting(nodes: Sequence[Node], cpus: float, gpus: float, memory: int) -> int:
+def room_for(nodes: Sequence[Node], cpus: float, gpus: float, memory: int = 0) -> int:
     """How many workers of that size the nodes hold, each on one node."""
     return sum(
-        math.floor(min(node.cpus / cpus + 1e-9, node.gpus / gpus if gpus else math.inf, node.memory / memory))
+        math.floor(
+            min(
+                node.cpus / cpus + 1e-9,
+                node.gpus / gpus if gpus else math.inf,
+                node.memory / memory if memory else math.inf,
+            )
+        )
         for node in nodes
     )
 
 
-def _nodes(nodes: Sequence[Node]) -> str:
+def nodes_in_words(nodes: Sequence[Node]) -> str:
+    """How many nodes there are of which kind."""
     shapes = [
         f"{node.cpus:g} CPU"
         + (f" + {node.gpus:g} GPU" if node.gpus else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,7 +21,11 @@ class Batches(Protocol):
     """This worker's share of every step's batch."""
 
     def from_step(self, step: int) -> Iterator[Arrays]:
-        """The batches of ``step``, ``step + 1``, ... without end."""
+        """The batches of ``step``, ``step + 1``, ... to the last step."""
+
+    @property
+    def rejected(self) -> Mapping[str, str]:
+        """Images of these batches that could not be read, and why."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,10 @@ class LocalBatches:
     rows: Rows
     rank: int = 0
     workers: int = 1
+
+    @property
+    def rejected(self) -> Mapping[str, str]:
+        return self.reader.rejected
 
     def of_step(self, step: int) -> Arrays:
         """This worker's share of one step's batch."""

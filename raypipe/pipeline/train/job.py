@@ -6,7 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,9 +21,10 @@ from raypipe.pipeline.train.checkpoints import FOLDER, Checkpoints
 from raypipe.pipeline.train.config import TrainConfig
 from raypipe.pipeline.train.image_reader import LISTING
 from raypipe.pipeline.train.logs import METRICS, SAMPLES, TENSORBOARD
-from raypipe.pipeline.train.loop import Loop, Progress
+from raypipe.pipeline.train.loop import Loop, Progress, told_to_end
+from raypipe.pipeline.train.made_up_reader import MADE_UP
 from raypipe.pipeline.train.readers import Reader, Split, as_columns, list_data, open_reader, split_rows
-from raypipe.weights import MODEL_FILE, Part, open_bundle, save_bundle
+from raypipe.weights import MODEL_FILE, Part, open_bundle, save_bundle, shipped_models
 
 STATE = "_raypipe"
 PLAN = "plan.json"
@@ -68,14 +69,38 @@ def train_locally(
         ModelMismatch: the output holds a run of other settings.
         Diverged: as ``Loop.run``.
     """
-    with Lease(storage.join(job.state_uri, "lease.json"), say):
+    job = from_the_root(job)
+    with lease(job, say), told_to_end() as is_told:
         begin(job, restart=restart, say=say)
-        return work(job, device=device, share=Share(), watch=watch, batches_for=LocalBatches)
+        return work(job, device=device, share=Share(), watch=watch, is_told=is_told, batches_for=LocalBatches)
 
 
-def begin(job: TrainJob, *, restart: bool, say: Callable[[str], None]) -> None:
-    """Before the workers start: agree with what an earlier run left, list the data."""
+def from_the_root(job: TrainJob) -> TrainJob:
+    """The same job with paths that mean the same in every process, whatever its current directory."""
+    config = job.config
+    uri = config.data.uri if config.data.uri == MADE_UP else storage.absolute(config.data.uri)
+    models = tuple(model if model in shipped_models() else storage.absolute(model) for model in config.models)
+    data = replace(config.data, uri=uri)
+    return replace(job, config=replace(config, out=storage.absolute(config.out), data=data, models=models))
+
+
+def lease(job: TrainJob, say: Callable[[str], None]) -> Lease:
+    """Held by whoever runs the job."""
+    return Lease(storage.join(job.state_uri, "lease.json"), say)
+
+
+def begin(job: TrainJob, *, restart: bool, say: Callable[[str], None], workers: int = 1) -> None:
+    """Before the workers start: agree with what an earlier run left, list the data.
+
+    Raises:
+        WrongUsage: the data or the models cannot be trained with, or so many workers cannot share a batch.
+        ModelMismatch: the output holds a run of other settings.
+    """
     out = job.config.out
+    if job.recipe.batch % workers:
+        raise WrongUsage(
+            f"a batch of {job.recipe.batch} cannot be shared by {workers} workers: give a multiple of {workers}"
+        )
     if restart and _read_plan(job) is not None:
         _clear(job)
     list_data(job.config.data, job.state_uri)
@@ -111,6 +136,7 @@ def work(
     device: torch.device,
     share: Share,
     watch: Callable[[Progress], None],
+    is_told: Callable[[], bool],
     batches_for: BatchesFor,
 ) -> Outcome:
     """One worker's part of the run; the first worker writes the bundle. ``begin`` must have been called."""
@@ -120,8 +146,6 @@ def work(
     try:
         split = split_rows(reader, held_out=config.data.held_out)
         batch = recipe_config.batch
-        if batch % share.count:
-            raise WrongUsage(f"a batch of {batch} cannot be shared by {share.count} workers: give a multiple of it")
         recipe = _build(job, reader, device, share)
         order = split.order(reader.groups, batch=batch, seed=config.seed)
         loop = Loop(
@@ -135,6 +159,7 @@ def work(
             device=device,
             share=share,
             watch=watch,
+            is_told=is_told,
         )
         step = loop.run()
         is_done = step == recipe_config.steps
@@ -213,7 +238,7 @@ def _write(job: TrainJob, recipe: Recipe, run: Mapping[str, Any], *, is_done: bo
 
 
 def _run_record(job: TrainJob, loop: Loop, step: int, *, is_done: bool, seconds: float) -> dict[str, Any]:
-    rejected = loop.reader.rejected
+    rejected = {**loop.reader.rejected, **loop.batches.rejected}
     return {
         "state": "done" if is_done else "stopped",
         "config": as_dict(job.config),

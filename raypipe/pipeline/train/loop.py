@@ -49,7 +49,10 @@ class Best:
 
 @dataclass(kw_only=True)
 class Loop:
-    """One worker's part of a run. ``best`` is known to the first worker only."""
+    """One worker's part of a run. ``best`` is known to the first worker only.
+
+    ``is_told``: whether the run is to end before its last step. With several workers it is enough that one is told.
+    """
 
     config: TrainConfig
     recipe: Recipe
@@ -61,6 +64,7 @@ class Loop:
     device: torch.device
     share: Share
     watch: Callable[[Progress], None]
+    is_told: Callable[[], bool]
     best: Best | None = None
 
     @property
@@ -74,7 +78,7 @@ class Loop:
     def run(self) -> int:
         """Train to the last step, from the last checkpoint if there is one; the number of the step at the end.
 
-        Less than ``steps`` where the process was told to end: then a checkpoint was written.
+        Less than ``steps`` where a worker was told to end: then a checkpoint was written.
 
         Raises:
             Diverged: a number is not finite or too large; the checkpoints from before stay.
@@ -82,14 +86,13 @@ class Loop:
         step = self._resume()
         logs = Logs(self.config.out, step) if self.is_first else None
         sums = _Sums(self.share)
-        with _told_to_end() as is_told:
-            batches = self.batches.from_step(step)
-            while step < self.steps and not is_told():
-                sums.add(self.recipe.step(as_columns(next(batches), self.device)))
-                step += 1
-                self._after_step(step, sums, logs, is_last=step == self.steps)
-            if step < self.steps:
-                self._save(step)
+        batches = self.batches.from_step(step)
+        while step < self.steps and not self._is_to_end(step):
+            sums.add(self.recipe.step(as_columns(next(batches), self.device)))
+            step += 1
+            self._after_step(step, sums, logs, is_last=step == self.steps)
+        if step < self.steps:
+            self._save(step)
         return step
 
     def held_out_batches(self) -> Iterator[Columns]:
@@ -105,6 +108,16 @@ class Loop:
         self.recipe.load_state_dict(state["recipe"])
         self.best = None if state["best"] is None else Best(**state["best"])
         return steps[-1]
+
+    def _is_to_end(self, step: int) -> bool:
+        """The same on every worker. Several agree on it where they meet anyway: at the steps that are logged."""
+        if self.share.count == 1:
+            return self.is_told()
+        if not _is_due(step, self.config.log_every):
+            return False
+        told = torch.tensor(float(self.is_told()), device=self.device)
+        self.share.average([told])
+        return bool(told > 0)
 
     def _after_step(self, step: int, sums: _Sums, logs: Logs | None, *, is_last: bool) -> None:
         config = self.config
@@ -203,8 +216,11 @@ def _not_finite(tree: Any, path: str = "") -> Iterator[str]:
 
 
 @contextmanager
-def _told_to_end() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM are asked for between steps, where a checkpoint can be written; a second one ends at once."""
+def told_to_end() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C or SIGTERM came, to be asked where one can end in good order; a second one ends at once.
+
+    Outside the main thread no signal arrives: never.
+    """
     told: list[int] = []
 
     def note(signum: int, frame: object) -> None:
@@ -214,7 +230,7 @@ def _told_to_end() -> Iterator[Callable[[], bool]]:
 
     try:
         before = {signum: signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: a worker of a cluster, which is told to end in other ways
+    except ValueError:  # not the main thread
         yield lambda: False
         return
     try:

@@ -13,12 +13,10 @@ import torch
 
 from raypipe.backbones.attributes import load_attributes
 from raypipe.backbones.attributes.recipe import Config
-from raypipe.contract import Share
 from raypipe.errors import ModelMismatch, OutputInUse, WrongUsage
 from raypipe.pipeline.encode.lease import Lease
-from raypipe.pipeline.train.batches import LocalBatches
 from raypipe.pipeline.train.config import DataConfig, TrainConfig
-from raypipe.pipeline.train.job import Outcome, TrainJob, begin, train_locally, work
+from raypipe.pipeline.train.job import Outcome, TrainJob, begin, train_locally
 from raypipe.pipeline.train.loop import Progress
 from raypipe.weights import open_bundle
 from tests.models import tiny_model
@@ -113,6 +111,5 @@ def test_an_output_in_use_or_with_something_else_in_it_is_refused(folder: Path, 
 
 def test_a_batch_must_be_shared_equally(folder: Path, tmp_path: Path) -> None:
     job = job_for(folder, tmp_path)
-    begin(job, restart=False, say=lambda _: None)
     with pytest.raises(WrongUsage, match="batch of 8 cannot be shared by 3 workers"):
-        work(job, device=CPU, share=Share(0, 3), watch=lambda _: None, batches_for=LocalBatches)
+        begin(job, restart=False, say=lambda _: None, workers=3)

@@ -55,6 +55,7 @@ def make_loop(out: Path | str, batches: type[LocalBatches] = LocalBatches, **rec
         device=torch.device("cpu"),
         share=Share(),
         watch=lambda progress: None,
+        is_told=lambda: False,
     )
 
 
