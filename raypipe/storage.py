@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import secrets
@@ -154,6 +155,18 @@ def size(uri: str) -> int:
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def remove_scratch(uri: str, pattern: str) -> None:
+    """Delete what writes to files like ``pattern`` left directly under the local folder ``uri`` when they were killed.
+
+    Nobody may be writing such files there. Object stores have nothing to delete: half an upload is no file.
+    """
+    fs, path = filesystem(uri)
+    if isinstance(fs, LocalFileSystem):
+        for scratch in glob.glob(f".{pattern}.{'[0-9a-f]' * 8}.tmp", root_dir=path):
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(path, scratch))
 
 
 def _scratch_name(path: str) -> str:

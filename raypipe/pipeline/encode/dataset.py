@@ -65,6 +65,10 @@ class Dataset:
         return storage.join(self.uri, STATE, "listing")
 
     @property
+    def _done_uri(self) -> str:
+        return storage.join(self.state_uri, "done")
+
+    @property
     def lease_uri(self) -> str:
         return storage.join(self.uri, STATE, "lease.json")
 
@@ -174,8 +178,14 @@ class Dataset:
         for name in storage.list_names(self.state_uri):
             if storage.join(self.state_uri, name) != self.lease_uri:
                 storage.remove(storage.join(self.state_uri, name))
-        storage.remove(storage.join(self.state_uri, "done"), recursive=True)
+        storage.remove(self._done_uri, recursive=True)
         storage.remove(self.listing_uri, recursive=True)
+
+    def remove_scratch(self) -> None:
+        """Delete what killed runs left half written. For the holder of the lease, before it writes anything."""
+        for uri in (self.uri, self.listing_uri, self._done_uri):
+            storage.remove_scratch(uri, "*")
+        storage.remove_scratch(self.state_uri, PLAN[-1])  # not the lease's: another job may be asking for it just now
 
     def refuse_foreign_files(self) -> None:
         """Raise WrongUsage where the output holds something that no encode job wrote."""
@@ -199,7 +209,7 @@ class Dataset:
         return part
 
     def _record_uri(self, chunk: int) -> str:
-        return storage.join(self.state_uri, "done", f"part-{chunk:06d}.json")
+        return storage.join(self._done_uri, f"part-{chunk:06d}.json")
 
 
 def part_name(chunk: int) -> str:

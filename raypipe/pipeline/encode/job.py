@@ -83,6 +83,7 @@ def encode(
     if not storage.exists(storage.join(dataset.uri, *PLAN)):
         dataset.refuse_foreign_files()  # before anything is written or deleted there
     with Lease(dataset.lease_uri, say) as lease:
+        dataset.remove_scratch()
         if restart:
             _refuse_hopeless(config)
             dataset.clear()

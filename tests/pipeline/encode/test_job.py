@@ -132,6 +132,21 @@ def test_the_record_of_a_part_is_made_again_where_a_kill_left_it_out(tmp_path: P
     assert (tmp_path / "out" / "manifest.json").read_text() == manifest
 
 
+def test_what_a_kill_left_half_written_is_gone_after_the_next_run(tmp_path: Path, model: Path) -> None:
+    config = config_for(fill_folder(tmp_path / "in", 3), tmp_path / "out", model)
+    encode_locally(config)
+    half = "0123abcd.tmp"
+    places = ["", "_raypipe/", "_raypipe/done/", "_raypipe/listing/"]
+    names = [".part-000000.parquet", ".plan.json", ".part-000001.json", ".listing-00000.parquet"]
+    left = [tmp_path / "out" / f"{place}{name}.{half}" for place, name in zip(places, names, strict=True)]
+    others = [tmp_path / "out" / ".notes.tmp", tmp_path / "out" / "_raypipe" / f".lease.json.{half}"]
+    for path in (*left, *others):
+        path.write_bytes(b"half")
+    encode_locally(config)
+    assert [path for path in left if path.exists()] == []
+    assert all(path.exists() for path in others), "not what someone else writes"
+
+
 def test_another_config_or_model_is_refused_and_named(tmp_path: Path, model: Path) -> None:
     config = config_for(fill_folder(tmp_path / "in", 3), tmp_path / "out", model)
     encode_locally(config)
