@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from raypipe.blocks.optimising import set_learning_rate
+
 
 class Ranger:
     """Called as torch's optimisers are. A parameter without a gradient is left alone, and so are its moments.
@@ -36,6 +38,10 @@ class Ranger:
         self._slow = [parameter.detach().clone() for parameter in self._parameters]
         self._lookahead_steps, self._lookahead_share = lookahead_steps, lookahead_share
         self._done = 0
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Of the next steps."""
+        set_learning_rate(self._radam, rate)
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
