@@ -95,7 +95,7 @@ def test_one_image_and_one_ray_everywhere(cluster: dict[str, Any], job: dict[str
 
 def test_idle_workers_are_kept_everywhere_as_on_one_machine(cluster: dict[str, Any], job: dict[str, Any]) -> None:
     name = "RAY_idle_worker_killing_time_threshold_ms"
-    [kept] = re.findall(rf'"{name}", "(\d+)"', (ROOT / "raypipe" / "on_ray" / "encode.py").read_text())
+    [kept] = re.findall(rf'"{name}", "(\d+)"', (ROOT / "raypipe" / "on_ray" / "cluster.py").read_text())
     assert f"--env {name}={kept}" in cluster["docker"]["run_options"]
     assert f"{name}={kept}" in (ROOT / "deploy" / "Dockerfile").read_text().split()
     for group in _groups(job):
