@@ -1,7 +1,8 @@
 """Names -> methods and recipes. The only dynamic import of the package.
 
-A method's folder offers ``Config`` (a frozen dataclass) and ``load(part, generator, device) -> Method``. What can be
-trained, a method or a backbone, offers in its recipe's module (a method: in its folder)
+A method's folder offers ``PARTS`` (the parts of a model bundle that it works with) and ``load(parts, device) ->
+Method``, which gets them by name. What can be trained, a method or a backbone, offers in its recipe's module (a
+method: in its folder)
 
 - ``Config``: a frozen dataclass with ``batch`` (rows of the global batch; 0: all rows at every step) and ``steps``,
 - ``columns(config)``: what each batch must hold, see ``contract.Recipe``,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from raypipe.attributes import Edit
-from raypipe.backbones.stylegan2 import Generator
+from raypipe.backbones.stylegan2 import load_generator
 from raypipe.contract import Columns, Query, SearchSpace
 from raypipe.errors import ModelMismatch, UnknownAttribute, WrongUsage
 from raypipe.methods.sparse_directions.directions import Directions, read_directions
@@ -23,14 +23,19 @@ PROJECTIONS = "attribute_projections"
 PREFERENCE_LIMIT = 1000.0
 
 
-def load(part: Part, generator: Generator, device: str | torch.device) -> SparseDirections:
+PARTS = ("sparse_directions", "generator")
+"""Of a model bundle, what ``load`` takes."""
+
+
+def load(parts: Mapping[str, Part], device: str | torch.device) -> SparseDirections:
     """The method with a bundle's directions and the generator whose codes they are directions of.
 
     Raises:
         BadWeights: the part holds no directions.
         ModelMismatch: the generator's codes have another shape.
     """
-    directions = read_directions(part).to(device)
+    directions = read_directions(parts["sparse_directions"]).to(device)
+    generator = load_generator(parts["generator"], device)
     shape = (generator.num_layers, generator.config.style_dim)
     if shape != directions.code_shape:
         raise ModelMismatch(f"directions for codes of {directions.code_shape}, but the generator's are {shape}")

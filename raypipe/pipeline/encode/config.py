@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from raypipe import catalog
 from raypipe.backbones.psp.refine import RefineConfig
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.face_decoder import FaceConfig
@@ -70,7 +71,8 @@ class EncodeConfig:
     @property
     def parts(self) -> tuple[str, ...]:
         """The model's parts that the job needs."""
-        return ("encoder", *(["generator"] if self.refine.steps else []), *self.methods)
+        of_methods = [part for name in self.methods for part in catalog.method_module(name).PARTS]
+        return tuple(dict.fromkeys(["encoder", *(["generator"] if self.refine.steps else []), *of_methods]))
 
     def __post_init__(self) -> None:
         if not self.source or not self.out:

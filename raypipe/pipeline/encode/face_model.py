@@ -11,13 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from raypipe import catalog, faces
+from raypipe import faces
 from raypipe.backbones.psp import load_encoder
 from raypipe.backbones.psp.refine import refine
 from raypipe.backbones.stylegan2 import load_generator
-from raypipe.contract import Method
-from raypipe.errors import BadWeights, WrongUsage
+from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.config import EncodeConfig
+from raypipe.pipeline.loading import load_method
 from raypipe.weights import Bundle
 
 FIRST_BATCH = {"cpu": 32, "cuda": 256}
@@ -34,11 +34,7 @@ def load_networks(bundle: Bundle, config: EncodeConfig, device: str) -> tuple[Ne
     """
     encoder = load_encoder(bundle.read("encoder"), device)
     generator = load_generator(bundle.read("generator"), device) if config.refine.steps else None
-    loaded: list[Method] = [catalog.method_module(name).load(bundle, device) for name in config.methods]
-    for name, method in zip(config.methods, loaded, strict=True):
-        unknown = set(method.needs) - {"image", "w_plus"}
-        if unknown:
-            raise BadWeights(f"method {name!r} needs {', '.join(sorted(unknown))}, which nothing provides")
+    loaded = [load_method(name, bundle, device) for name in config.methods]
 
     def compute(images: Tensor) -> dict[str, Tensor]:
         w_plus = encoder(images)
