@@ -26,6 +26,9 @@ Network = TypeVar("Network", bound=nn.Module)
 AVERAGE_RAMP = 0.1
 """The average's half-life is at most this share of the pictures seen, so that it soon forgets the first weights."""
 
+ROWS_AT_ONCE = 128
+"""So many pictures go through a network together where nothing is learnt."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisedConfig:
@@ -122,3 +125,10 @@ class SupervisedTraining(Generic[Network]):
     def _precision(self) -> torch.autocast:
         on_cuda = self._site.device.type == "cuda"
         return torch.autocast(self._site.device.type, torch.bfloat16, enabled=self._config.bf16 and on_cuda)
+
+
+@torch.no_grad()
+def applied(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """``function`` of all pictures, a few at a time: [n,3,h,w] -> [n,...] float32 on the CPU."""
+    starts = range(0, len(images), ROWS_AT_ONCE)
+    return torch.cat([function(images[start : start + ROWS_AT_ONCE]).float().cpu() for start in starts])

@@ -14,7 +14,7 @@ from raypipe.backbones.attributes.network import AttributeNet, AttributeNetConfi
 from raypipe.backbones.attributes.parts import attribute_part
 from raypipe.blocks.accuracy import balanced_accuracy
 from raypipe.blocks.jitter import jitter
-from raypipe.blocks.supervised import SupervisedConfig, SupervisedTraining
+from raypipe.blocks.supervised import SupervisedConfig, SupervisedTraining, applied
 from raypipe.contract import Columns, Site
 from raypipe.errors import WrongUsage
 from raypipe.weights import Part
@@ -110,10 +110,9 @@ class AttributeRecipe:
             WrongUsage: that is so of every attribute.
         """
         logits, labels = [], []
-        with torch.no_grad():
-            for batch in batches:
-                logits.append(self._training.average(batch["image"]).float().cpu())
-                labels.append(batch["labels"].cpu())
+        for batch in batches:
+            logits.append(applied(self._training.average, batch["image"]))
+            labels.append(batch["labels"].cpu())
         names = self._training.network.names
         accuracies = dict(zip(names, balanced_accuracy(torch.cat(logits), torch.cat(labels)).tolist(), strict=True))
         known = {name: accuracy for name, accuracy in accuracies.items() if accuracy == accuracy}

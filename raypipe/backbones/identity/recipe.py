@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from raypipe.backbones.identity.embedding import EmbeddingConfig, EmbeddingNet, embedding_part
 from raypipe.blocks.accuracy import area_under_roc, share_found
 from raypipe.blocks.jitter import jitter
-from raypipe.blocks.supervised import SupervisedConfig, SupervisedTraining
+from raypipe.blocks.supervised import SupervisedConfig, SupervisedTraining, applied
 from raypipe.contract import Columns, Site
 from raypipe.errors import WrongUsage
 from raypipe.weights import Part
@@ -112,10 +112,9 @@ class IdentityRecipe:
             WrongUsage: no two held-out pictures show the same person, or all do.
         """
         vectors, identities = [], []
-        with torch.no_grad():
-            for batch in batches:
-                vectors.append(self._training.average.embedding.embed(batch["image"]).float().cpu())
-                identities.append(batch["identity"].cpu())
+        for batch in batches:
+            vectors.append(applied(self._training.average.embedding.embed, batch["image"]))
+            identities.append(batch["identity"].cpu())
         cosines, is_same = all_pairs(torch.cat(vectors)[:MOST_COMPARED], torch.cat(identities)[:MOST_COMPARED])
         return {
             "error": 1 - area_under_roc(cosines, is_same),
