@@ -134,14 +134,20 @@ def run(job: EncodeJob, *, as_json: bool = False) -> int:
 
 
 def print_plan(job: EncodeJob, *, as_json: bool) -> int:
-    """Print what the job would do; returns the exit code."""
+    """Print what the job would do; returns the exit code: 1 where the output would refuse it."""
     runner = _runner(job)
-    plan = plan_job(job.encode, device=runner.device, model_workers=runner.model_workers, workers=runner.workers)
+    plan = plan_job(
+        job.encode,
+        device=runner.device,
+        model_workers=runner.model_workers,
+        workers=runner.workers,
+        restart=job.restart,
+    )
     if as_json:
         typer.echo(json.dumps({"job": as_dict(job), "plan": plan.to_json()}, indent=2))
     else:
         typer.echo(plan.in_words())
-    return 0
+    return 1 if plan.found.refusal else 0
 
 
 def _end(number: int, _: object) -> None:

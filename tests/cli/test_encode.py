@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 
 from raypipe import cli, storage
+from raypipe.pipeline.encode.lease import Lease
 from tests.models import tiny_model
 from tests.pictures import fill_folder, picture_bytes
 
@@ -86,6 +87,40 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
     assert (tree["plan"]["rows"], tree["plan"]["columns"]) == (6, {"w_plus": [8, 16]})
     assert tree["job"]["encode"]["batch_size"] == 10**9
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_says_what_a_job_would_find_at_the_output(
+    raypipe: Raypipe, encode: list[object], tmp_path: Path
+) -> None:
+    dry = [*encode, "--dry-run", "--commit-rows", "4"]
+    assert "the job would begin there" in raypipe(*dry)[1]
+    raypipe(*encode, "--commit-rows", "4")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
+    assert "2 parts with 6 rows are done; nothing is left to do" in raypipe(*dry)[1]
+    code, out, _ = raypipe(*encode, "--dry-run", "--limit", "3")
+    assert code == 1
+    assert "would be refused" in out
+    assert "limit: 0 -> 3" in out
+    assert raypipe(*encode, "--dry-run", "--limit", "3", "--restart")[0] == 0
+    with Lease(str(tmp_path / "out" / "_raypipe" / "lease.json"), print):
+        code, out, _ = raypipe(*dry)
+        assert (code, "held by a running job" in out) == (1, True)
+    assert {path: path.stat().st_mtime_ns for path in before} == before | {
+        tmp_path / "out" / "_raypipe": (tmp_path / "out" / "_raypipe").stat().st_mtime_ns  # of this test's own lease
+    }
+    (tmp_path / "out" / "_SUCCESS").unlink()
+    (tmp_path / "out" / "part-000001.parquet").unlink()
+    code, out, _ = raypipe(*dry, "--json")
+    found = json.loads(out)["plan"]["found"]
+    assert (code, found["is_new"], found["parts_done"], found["rows_done"]) == (0, False, 1, 4)
+
+
+def test_a_dry_run_over_someone_elses_files_says_so(raypipe: Raypipe, encode: list[object], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("precious")
+    code, out, _ = raypipe(*encode, "--dry-run")
+    assert code == 1
+    assert "thesis.tex" in out
 
 
 def test_retry_does_what_failed_again(raypipe: Raypipe, encode: list[object], tmp_path: Path) -> None:

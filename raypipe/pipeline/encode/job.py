@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol
 
-from raypipe import __version__, catalog, storage
-from raypipe.backbones.mtcnn.weights import FILES as DETECTOR_FILES
+from raypipe import __version__, storage
 from raypipe.config import as_dict
-from raypipe.errors import ModelMismatch, RaypipeError, WrongUsage
+from raypipe.errors import RaypipeError, WrongUsage
+from raypipe.pipeline.encode.agreement import made_from, refuse_other_plan
 from raypipe.pipeline.encode.config import EncodeConfig, commit_rows_for
 from raypipe.pipeline.encode.dataset import PLAN, RUN, Dataset, sum_statuses
 from raypipe.pipeline.encode.face_model import FaceModel, load_networks, resolve_precision
@@ -20,8 +20,6 @@ from raypipe.pipeline.encode.sources import no_images, open_source
 from raypipe.pipeline.encode.stages import ChunkReport, Work
 from raypipe.pipeline.encode.summary import RunRecord, Summary
 from raypipe.weights import Bundle, open_bundle
-
-_PLAN_KEYS = {"made_from", "align", "precision", "commit_rows", "image_size", "image_column", "shapes"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +114,7 @@ def prepare(
 ) -> Job:
     """List the source (or take the listing of an earlier run), agree with what is there, find what is left."""
     bundle = open_bundle(config.model)
-    asked = _identity(config, bundle)
+    asked = made_from(config, bundle)
     listing = open_listing(dataset.listing_uri)
     plan = dataset.read_json(*PLAN)
     if plan is None or listing is None or not listing.rows:  # nothing was ever encoded
@@ -124,9 +122,7 @@ def prepare(
         plan = _new_plan(config, asked, bundle, device)
         dataset.write_json(plan, *PLAN)
         listing = _list_source(config, dataset, plan["commit_rows"], say)
-    if missing := _PLAN_KEYS - set(plan):
-        raise RaypipeError(f"{config.out}: plan.json lacks {', '.join(sorted(missing))}; start again with --restart")
-    _refuse_other_plan(plan["made_from"], asked, config.out)
+    refuse_other_plan(plan, asked, config.out)
     say(listing.in_words())
     finished = dataset.finished_chunks()
     unfinished = set(range(listing.chunks)) - finished
@@ -146,38 +142,10 @@ def prepare(
 
 def _refuse_hopeless(config: EncodeConfig) -> None:
     """Nothing is deleted for a job that could not begin."""
-    _identity(config, open_bundle(config.model))
+    made_from(config, open_bundle(config.model))
     source = open_source(config.source, config.columns)
     if next(source.entries(), None) is None:
         raise no_images(config.source, source)
-
-
-def _identity(config: EncodeConfig, bundle: Bundle) -> dict[str, Any]:
-    """What decides the values of the output: two runs that differ in any of it may not share an output."""
-    for name in config.methods:
-        catalog.method_module(name)  # an unknown one is told with the names of those that there are
-    parts = config.parts
-    return {
-        "source": storage.absolute(config.source),
-        "model": bundle.name,
-        "weights": {name: bundle.describe(name).sha256 for name in parts},
-        "model_fingerprint": bundle.fingerprint_of(parts),
-        "detector_weights": _detector_hashes(config.face.detector),
-        **{
-            name: value
-            for name, value in as_dict(config).items()
-            if name in ("methods", "limit", "commit_rows", "precision", "face", "columns", "refine")
-        },
-    }
-
-
-def _detector_hashes(detector: str) -> dict[str, str]:
-    if not detector:
-        return {}
-    try:
-        return {name: storage.sha256(storage.read_bytes(storage.join(detector, name))) for name in DETECTOR_FILES}
-    except FileNotFoundError as error:
-        raise WrongUsage(f"no detector at {detector!r}: it must hold {', '.join(DETECTOR_FILES)}") from error
 
 
 def _new_plan(config: EncodeConfig, asked: Mapping[str, Any], bundle: Bundle, device: str) -> dict[str, Any]:
@@ -199,16 +167,6 @@ def _new_plan(config: EncodeConfig, asked: Mapping[str, Any], bundle: Bundle, de
         "source_kind": source.kind,
         "shapes": {name: list(shape) for name, shape in shapes.items()},
     }
-
-
-def _refuse_other_plan(before: Mapping[str, Any], now: Mapping[str, Any], out: str) -> None:
-    changed = [f"  {name}: {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
-    if changed:
-        raise ModelMismatch(
-            f"{out} was made with other settings, and rows of both must not be mixed:\n"
-            + "\n".join(changed)
-            + "\nTo go on, give the earlier settings; else choose another output, or --restart to begin again here."
-        )
 
 
 def _list_source(config: EncodeConfig, dataset: Dataset, commit_rows: int, say: Callable[[str], None]) -> Listing:

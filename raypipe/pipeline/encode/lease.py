@@ -105,6 +105,17 @@ class Lease:
         return False
 
 
+def held_by(uri: str) -> str:
+    """Who holds the lease, in words, as far as one look can tell; empty where nobody does who lives."""
+    holder = _read(uri)
+    if holder is None:
+        return ""
+    if holder.machine != _machine():
+        return f"a job on another machine, if it still lives (process {holder.process} on {holder.machine})"
+    is_alive = _process_start(holder.process) == holder.started
+    return f"a running job (process {holder.process} on this machine)" if is_alive else ""
+
+
 def _read(uri: str) -> _Owner | None:
     fs, _ = storage.filesystem(uri)
     fs.invalidate_cache()

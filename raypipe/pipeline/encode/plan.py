@@ -13,6 +13,7 @@ import numpy as np
 from raypipe.config import as_dict
 from raypipe.pipeline.encode.config import EncodeConfig, commit_rows_for
 from raypipe.pipeline.encode.face_model import FaceModel, load_networks, resolve_precision
+from raypipe.pipeline.encode.output_state import OutputState, look_at_output
 from raypipe.pipeline.encode.sources import no_images, open_source
 from raypipe.weights import open_bundle
 
@@ -39,6 +40,7 @@ class Plan:
     model_workers: int
     workers: str
     seconds: float
+    found: OutputState
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -52,6 +54,7 @@ class Plan:
             [
                 f"source      {self.config['source']} ({self.source_kind}): {self.rows:,} images",
                 f"output      {self.config['out']}: {self.parts:,} parts of {self.commit_rows:,} rows, {size}",
+                f"there now   {self.found.in_words()}",
                 f"columns     {columns}",
                 f"model       {self.config['model']}, batches of up to {self.batch_size}",
                 f"workers     {self.workers}",
@@ -61,9 +64,10 @@ class Plan:
         )
 
 
-def plan_job(config: EncodeConfig, *, device: str, model_workers: int, workers: str) -> Plan:
-    """List the source, load the model, time it. Writes nothing."""
+def plan_job(config: EncodeConfig, *, device: str, model_workers: int, workers: str, restart: bool) -> Plan:
+    """Look at the output, list the source, load the model, time it. Writes nothing."""
     bundle = open_bundle(config.model)
+    found = look_at_output(config, bundle, restart=restart)
     source = open_source(config.source, config.columns)
     rows = sum(1 for _ in islice(source.entries(), config.limit or None))
     if not rows:
@@ -87,7 +91,8 @@ def plan_job(config: EncodeConfig, *, device: str, model_workers: int, workers: 
         model_rows_per_s=round(rate, 1),
         model_workers=model_workers,
         workers=workers,
-        seconds=round(rows / (rate * model_workers), 1),
+        seconds=round(max(0, rows - found.rows_done) / (rate * model_workers), 1),
+        found=found,
     )
 
 
