@@ -17,6 +17,7 @@ app = LazyGroup(
         LazyCommand("demo", "raypipe.cli.demo:demo_command", "Draw made-up faces, encode them, show the result."),
         LazyCommand("encode", "raypipe.cli.encode:encode_command", "Images to latent codes in Parquet."),
         LazyCommand("train", "raypipe.cli.train:train_command", "Train a network, or fit attribute directions."),
+        LazyCommand("edit", "raypipe.cli.edit:edit_command", "Change attributes of a face."),
         LazyCommand("synth", "raypipe.cli.synth:synth_command", "Made-up faces with exact ground truth."),
         LazyCommand("generate", "raypipe.cli.generate:generate_command", "Pictures from a model's generator."),
         LazyCommand("info", "raypipe.cli.info:info_command", "What a file, dataset or model is."),

@@ -1,0 +1,61 @@
+"""What the small model is and is not, for people who find its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def model_card(record: Mapping[str, Any]) -> str:
+    """The bundle's README, from its ``run.json``."""
+    measured = record["measured"]
+    return "\n".join(
+        [
+            "# The small model",
+            "",
+            "A StyleGAN2 generator (64 px), an e4e inversion encoder, an attribute network, an identity network and",
+            "sparse orthogonal attribute directions, small enough for a laptop without a GPU. They are here so that",
+            "every command works out of the box. All were trained by the recipes of this package on nothing but the",
+            "made-up faces of `raypipe.synthfaces`; no photograph was used. Photographs of faces come back as the",
+            "drawn face that is nearest. Do not judge the methods by it.",
+            "",
+            *_start(record["config"]),
+            f"On {measured['faces']:,} made-up faces that it was not trained with:",
+            "",
+            f"- generator: Fréchet distance {measured['fid_attributes']} by the features of its own attribute network",
+            "  (not comparable with FID by Inception features)",
+            f"- reconstruction: PSNR {measured['psnr_db']} dB, mean absolute error {measured['l1']} of the value range",
+            f"- attribute network: mean balanced accuracy {measured['attribute_accuracy']}",
+            f"- identity network: area under the ROC curve of same and different persons {measured['identity_auc']}",
+            "",
+            "| recipe | steps | batch | device | seconds of the last run |",
+            "|---|---|---|---|---|",
+            *(_run(name, run) for name, run in record["runs"].items()),
+            "",
+            "Edits of strength 1, judged by the attribute network: of the faces without the attribute, the share that",
+            "has it afterwards, and the share of the other attributes that changed.",
+            "",
+            "| attribute | reached | others changed |",
+            "|---|---|---|",
+            *(f"| {name} | {e['reached']:.0%} | {e['others_changed']:.0%} |" for name, e in measured["edits"].items()),
+            "",
+            "Settings, seeds and versions are in `run.json`. `make weights` trains another one.",
+            "",
+        ]
+    )
+
+
+def _start(config: Mapping[str, Any]) -> list[str]:
+    if not config["start"]:
+        return []
+    return [
+        "Its generator did not begin from nothing: an autoencoder of made-up faces, trained before on a CPU, was",
+        "sharpened by the `stylegan2` recipe, which a CPU can do in about an hour.",
+        "",
+    ]
+
+
+def _run(name: str, run: Mapping[str, Any]) -> str:
+    recipe, device = run["recipe"], run["device"]
+    batch = recipe["batch"] or "all rows"
+    return f"| {name} | {run['step']:,} | {batch} | {run['workers']} x {device} | {run['seconds_of_last_run']:,} |"

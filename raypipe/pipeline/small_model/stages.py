@@ -1,0 +1,102 @@
+"""What is trained, in which order, with which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raypipe import catalog, storage
+from raypipe.config import read_config
+from raypipe.pipeline.train.config import DataConfig, TrainConfig
+from raypipe.pipeline.train.job import TrainJob
+
+SIZE = 64
+FACES = 20_000
+CHANNELS = (256, 128, 96, 64, 32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallModelConfig:
+    """``work``: where checkpoints and data are kept. ``start``: a model whose generator training begins with, for
+    machines that are too slow to begin from nothing; empty = from nothing. ``scale``: of all numbers of steps."""
+
+    work: str
+    start: str = ""
+    scale: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A recipe with its settings, and the stages whose results it builds on."""
+
+    recipe: str
+    steps: int
+    settings: Mapping[str, Any]
+    builds_on: tuple[str, ...] = ()
+
+
+def stages(config: SmallModelConfig) -> tuple[Stage, ...]:
+    """In the order in which they are trained; the directions come last, on codes of what is trained before."""
+    gan: dict[str, Any] = {"batch": 32, "style_dim": 128, "channels": CHANNELS, "mapping_layers": 4, "augment": False}
+    if config.start:
+        # A generator that draws faces already is only to be sharpened: small steps, a short memory.
+        gan |= {"batch": 16, "warm_start": True, "learning_rate": 0.0015, "r1_gamma": 0.3}
+        gan |= {"ema_half_life_images": 5_000.0}
+    encoder = {"widths": (16, 32, 64, 64), "depths": (1, 1, 2, 1), "shared_heads": True, "squeeze_excite": True}
+    return (
+        Stage("attributes", 3_000, {"batch": 64}),
+        Stage("identity", 4_000, {"batch": 64}),
+        Stage("stylegan2", 10_000 if config.start else 150_000, gan, ("attributes",)),
+        Stage(
+            "e4e",
+            10_000,
+            {
+                "batch": 16,
+                "encoder": encoder,
+                "learning_rate": 2e-3,
+                "decay_share": 0.5,
+                "generated_share": 0.5,
+                "random_noise": False,
+            },
+            ("attributes", "identity", "stylegan2"),
+        ),
+    )
+
+
+def job_of(stage: Stage, config: SmallModelConfig) -> TrainJob:
+    """The training run of a stage; its model lies at ``model_of``."""
+    steps = max(1, round(stage.steps * config.scale))
+    start = (config.start,) if stage.settings.get("warm_start") else ()
+    train = TrainConfig(
+        recipe=stage.recipe,
+        out=model_of(stage.recipe, config),
+        data=DataConfig(uri="synthfaces", size=SIZE, held_out=2_000),
+        models=(*start, *(model_of(name, config) for name in stage.builds_on)),
+        seed=config.seed,
+        checkpoint_every=max(1, steps // 20),
+        snapshot_every=max(1, steps // 20),
+        evaluate_every=max(1, steps // 10),
+    )
+    module = catalog.recipe_module(stage.recipe)
+    return TrainJob(config=train, recipe=read_config(module.Config, {**stage.settings, "steps": steps}))
+
+
+def directions_job(config: SmallModelConfig, codes: str) -> TrainJob:
+    """Fits the directions on codes that the encoder of this model made."""
+    train = TrainConfig(
+        recipe="sparse_directions",
+        out=model_of("sparse_directions", config),
+        data=DataConfig(uri=codes, held_out=2_000),
+        models=(model_of("e4e", config),),
+        seed=config.seed,
+        evaluate_every=250,
+    )
+    module = catalog.recipe_module("sparse_directions")
+    return TrainJob(config=train, recipe=read_config(module.Config, {"steps": 3_000}))
+
+
+def model_of(recipe: str, config: SmallModelConfig) -> str:
+    """Where a stage's model lies."""
+    return storage.join(config.work, recipe)
