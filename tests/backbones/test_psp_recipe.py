@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from raypipe.backbones.identity import load_identity
 from raypipe.backbones.perceptual import load_perceptual
 from raypipe.backbones.psp import load_encoder
 from raypipe.backbones.psp.recipe import Config, PspRecipe, build_recipe, columns
-from raypipe.config import read_config
+from raypipe.backbones.psp.training_config import EncoderShape
+from raypipe.backbones.stylegan2 import Generator, GeneratorConfig, generator_part
 from raypipe.contract import Recipe, Share, Site
 from raypipe.errors import WrongUsage
 from tests.backbones.inversion_models import LAYERS, ROW_HEADS, SHAPE, STYLE_DIM, pictures, site, tiny_generator
@@ -49,7 +51,6 @@ def test_the_result_does_not_depend_on_the_number_of_workers(count: int) -> None
     settings = config(
         freeze_statistics=True,
         perceptual_weight=0.8,
-        identity_weight=0.1,
         average_weight=0.005,
         generated_share=0.4,  # 3 of 8: workers have different numbers of them
         generated_mixing=0.5,
@@ -60,13 +61,13 @@ def test_the_result_does_not_depend_on_the_number_of_workers(count: int) -> None
     batches = [pictures(8, seed=step) for step in range(8)]  # RAdam rectifies, and slow weights follow, from step 6 on
 
     def build(share: Share) -> Recipe:
-        return build_recipe(settings, site(*ALL_PARTS, share=share))
+        return build_recipe(settings, site("generator", "discriminator", share=share))
 
-    alone = recipe_after(settings, site(*ALL_PARTS), batches)
+    alone = recipe_after(settings, site("generator", "discriminator"), batches)
     together = run_with_workers(build, [{"image": images} for images in batches], count)
     for recipe in together:
         assert greatest_difference(recipe, alone) < 2e-5
-    assert greatest_difference(recipe_after(settings, site(*ALL_PARTS), []), alone) > 1e-3
+    assert greatest_difference(recipe_after(settings, site("generator", "discriminator"), []), alone) > 5e-4
 
 
 def test_workers_hold_the_same_state_where_statistics_are_their_own() -> None:
@@ -149,10 +150,11 @@ def test_codes_begin_around_the_average() -> None:
     torch.testing.assert_close(encoder.latent_avg, tiny_generator().w_avg.expand(LAYERS, STYLE_DIM))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shape", [SHAPE, ROW_HEADS])
-def test_reconstructions_come_closer(shape: object) -> None:
-    settings = config(steps=120, learning_rate=3e-3, encoder=shape, perceptual_weight=0.8, random_noise=False)
+def test_reconstructions_come_closer(shape: EncoderShape) -> None:
+    settings = config(
+        steps=50, learning_rate=3e-2, decay_share=0.3, encoder=shape, perceptual_weight=0.8, random_noise=False
+    )
     recipe = build_recipe(settings, site(*ALL_PARTS))
     held_out = [{"image": pictures(16, seed=99)}]
     before = recipe.evaluate(held_out)
@@ -165,7 +167,9 @@ def test_reconstructions_come_closer(shape: object) -> None:
 
 
 def test_known_codes_are_learned_from_generated_pictures_alone() -> None:
-    settings = config(steps=100, generated_share=1.0, learning_rate=3e-3, decay_share=0.5, pixel_weight=0.0)
+    settings = config(
+        steps=60, generated_share=1.0, learning_rate=3e-2, decay_share=0.5, pixel_weight=0.0, random_noise=False
+    )
     recipe = build_recipe(settings, site())
     nothing = {"image": torch.zeros(8, 3, 32, 32)}
     losses = [float(recipe.step(nothing)["latent"]) for _ in range(settings.steps)]
@@ -208,8 +212,6 @@ def test_samples_are_the_pictures_and_what_the_exported_encoder_makes_of_them() 
 
 def test_larger_pictures_of_the_generator_are_averaged_down() -> None:
     """A generator of 64 px learns from 32 px data: the loss is that of its averaged pictures."""
-    from raypipe.backbones.stylegan2 import Generator, GeneratorConfig, generator_part
-
     torch.manual_seed(2)
     large = Generator(GeneratorConfig(size=64, style_dim=16, z_dim=12, mapping_layers=1, channels=(8,) * 5))
     where = Site(data=site().data, parts={"generator": generator_part(large)})
@@ -228,13 +230,9 @@ def test_the_backbone_may_begin_as_an_identity_network() -> None:
     for name in ("input_layer.0.weight", "body.3.res_layer.5.fc1.weight", "body.0.res_layer.4.running_var"):
         assert torch.equal(own[name], theirs[name])
     with pytest.raises(WrongUsage, match=r"identity network has the sizes .*the encoder"):
-        build_recipe(config(start_from_identity=True, encoder=read_shape(widths=[8, 8, 8, 16])), where)
+        build_recipe(config(start_from_identity=True, encoder=replace(SHAPE, widths=(8, 8, 8, 16))), where)
     with pytest.raises(WrongUsage, match="needs a part 'identity' of kind 'ir_se50'; parts: generator"):
         build_recipe(config(start_from_identity=True), site())
-
-
-def read_shape(**sizes: object) -> object:
-    return read_config(type(SHAPE), {"depths": [1, 1, 1, 1], "shared_heads": True, **sizes})
 
 
 def test_what_is_missing_or_does_not_fit_is_named() -> None:
@@ -255,5 +253,5 @@ def test_what_is_missing_or_does_not_fit_is_named() -> None:
 
 def test_the_learning_rate_follows_from_the_step() -> None:
     settings = config(steps=100, learning_rate=1.0, decay_share=0.5)
-    assert [settings.learning_rate_at(step) for step in (0, 50, 75, 100)] == pytest.approx([1, 1, 0.5, 0])
-    assert config(steps=100, learning_rate=1.0).learning_rate_at(100) == 1
+    assert [settings.learning_rate_at(step) for step in (0, 50, 75, 100, 200)] == pytest.approx([1, 1, 0.5, 0, 0])
+    assert config(steps=100, learning_rate=1.0).learning_rate_at(200) == 1

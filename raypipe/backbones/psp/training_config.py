@@ -105,10 +105,9 @@ class InversionConfig:
 
     def learning_rate_at(self, step: int) -> float:
         """Of the step, counted from 0."""
-        constant = (1 - self.decay_share) * self.steps
-        if step <= constant:
-            return self.learning_rate
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - constant) / (self.steps - constant)))
+        falling = self.decay_share * self.steps
+        left = min(1.0, max(0.0, self.steps - step) / falling) if falling else 1.0
+        return self.learning_rate * 0.5 * (1 - math.cos(math.pi * left))
 
     def check_batch(self, site: Site) -> None:
         """Raises:
