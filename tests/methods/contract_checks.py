@@ -11,7 +11,7 @@ from raypipe.contract import Columns, Method, Query
 
 def check_module(module: ModuleType) -> None:
     """A method's folder offers what the catalog promises."""
-    for name in ("Config", "load", "build_recipe"):
+    for name in ("Config", "columns", "build_recipe", "PARTS", "load"):
         assert hasattr(module, name), f"{module.__name__} lacks {name}"
     assert (module.__doc__ or "").strip(), f"{module.__name__} has no docstring for `raypipe methods`"
 
