@@ -34,27 +34,34 @@ def fit_interfacegan(
     """
     codes_NP = codes_NLD.detach().cpu().flatten(1)
     labels_NA = labels_NA.detach().cpu()
-    planes = []
+    normals = []
     for name, has_N in zip(attributes, labels_NA.T.numpy(), strict=True):
         count = min(int(len(has_N) * share), int(has_N.sum()), int((1 - has_N).sum()))
         if count < 2:
             raise WrongUsage(f"{name}: {count} faces of each kind are too few for a boundary, at least 2 are needed")
-        planes.append(fit_boundary(codes_NP.numpy(), has_N, count=count, seed=seed))
-    normals_AP = torch.from_numpy(np.stack([plane.normal for plane in planes]))
-    lengths_A = normals_AP.norm(dim=1)
-    vectors_AP = orthogonal_in_turn(normals_AP).float()
+        normals.append(torch.from_numpy(fit_boundary(codes_NP.numpy(), has_N, count=count, seed=seed).normal))
+    vectors_AP = orthogonal_in_turn(torch.stack(normals)).float()
+    projections_NA = codes_NP @ vectors_AP.T
     meter = RangeMeter(len(attributes), torch.device("cpu"))
-    meter.add(codes_NP @ vectors_AP.T, labels_NA)
+    meter.add(projections_NA, labels_NA)
     ranges = meter.over_all_workers(Share())
     return Directions(
         attributes=tuple(attributes),
         code_shape=(codes_NLD.shape[1], codes_NLD.shape[2]),
         vectors=vectors_AP,
-        biases=(torch.tensor([plane.offset for plane in planes]) / lengths_A).float(),
+        biases=-_middle(projections_NA, labels_NA),
         lowest=ranges.lowest,
         highest=ranges.highest,
         units=ranges.halves,
     )
+
+
+def _middle(projections_NA: Tensor, labels_NA: Tensor) -> Tensor:
+    """[A] halfway between the mean faces of both kinds: a turned boundary's own offset means nothing any more."""
+    with_A = (projections_NA * labels_NA).sum(0) / labels_NA.sum(0)
+    without_A = (projections_NA * (1 - labels_NA)).sum(0) / (1 - labels_NA).sum(0)
+    middle_A: Tensor = (with_A + without_A) / 2
+    return middle_A
 
 
 def fit_boundary(

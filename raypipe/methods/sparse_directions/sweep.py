@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from raypipe.contract import Columns, Site
 from raypipe.methods.sparse_directions.config import SparseDirectionsConfig
-from raypipe.methods.sparse_directions.recipe import build_recipe
+from raypipe.methods.sparse_directions.directions import Directions, read_directions
+from raypipe.methods.sparse_directions.recipe import PART, build_recipe
 
 PAPER_SPARSITIES = (0.0, 1e-3, 5e-3, 1e-2)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Directions, and what the recipe's ``evaluate`` says of the held-out faces."""
+
+    directions: Directions
+    scores: Mapping[str, float]
+
+
+def fit_directions(config: SparseDirectionsConfig, site: Site, training: Columns, held_out: Columns) -> Fit:
+    """``config.steps`` full-batch steps, in this process."""
+    recipe = build_recipe(config, site)
+    for _ in range(config.steps):
+        recipe.step(training)
+    recipe.finish([training])
+    return Fit(read_directions(recipe.export()[PART]), recipe.evaluate([held_out]))
 
 
 def scores_by_sparsity(
@@ -23,10 +42,7 @@ def scores_by_sparsity(
 
     The smallest ``error`` wins; every value starts from the same random directions.
     """
-    scores = {}
-    for sparsity in sparsities:
-        recipe = build_recipe(dataclasses.replace(config, sparsity=sparsity), site)
-        for _ in range(config.steps):
-            recipe.step(training)
-        scores[sparsity] = recipe.evaluate([held_out])
-    return scores
+    return {
+        sparsity: fit_directions(dataclasses.replace(config, sparsity=sparsity), site, training, held_out).scores
+        for sparsity in sparsities
+    }
