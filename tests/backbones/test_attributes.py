@@ -15,6 +15,7 @@ from raypipe.catalog import recipe_module
 from raypipe.contract import Columns, DataFacts, Recipe, Share, Site
 from raypipe.errors import BadWeights, WrongUsage
 from raypipe.weights import Part
+from tests.backbones.celeba_pictures import labels, persons, pictures
 from tests.share_workers import run_with_workers
 
 NAMES = ("Bright", "Red")
@@ -210,3 +211,17 @@ def test_attributes_of_one_class_are_left_out() -> None:
     assert list(tiny_recipe().evaluate([batch])) == ["error", "accuracy_Bright"]
     with pytest.raises(WrongUsage, match="no attribute has faces with and without it"):
         tiny_recipe().evaluate([{**batch, "labels": torch.zeros(20, 2)}])
+
+
+def test_it_learns_from_photographs() -> None:
+    names = list(persons())[:1500]
+    attributes = ("Blond_Hair", "Male", "Wearing_Lipstick")
+    batch = {"image": pictures(names), "labels": labels(names, attributes)}
+    config = Config(
+        batch=50, steps=60, warmup=10, size=32, widths=(16, 32, 32), feature_dim=32, learning_rate=3e-3, shift=0.0
+    )
+    recipe = build_recipe(config, Site(data=DataFacts(rows=1200, size=32, attributes=attributes)))
+    for step in range(60):
+        rows = slice(step % 24 * 50, step % 24 * 50 + 50)
+        recipe.step({name: column[rows] for name, column in batch.items()})
+    assert recipe.evaluate([{name: column[1200:] for name, column in batch.items()}])["error"] < 0.3
