@@ -99,6 +99,11 @@ class StyleGAN2Recipe:
         self._follow()
         return numbers
 
+    @property
+    def discriminator(self) -> Discriminator:
+        """As it is now."""
+        return self._discriminator.network
+
     def finish(self, batches: Iterable[Columns]) -> None:
         """Nothing is measured over all rows."""
 
@@ -146,7 +151,7 @@ class StyleGAN2Recipe:
     def export(self) -> dict[str, Part]:
         return {
             "generator": generator_part(self.average),
-            "discriminator": discriminator_part(self._discriminator.network),
+            "discriminator": discriminator_part(self.discriminator),
         }
 
     def _step_discriminator(self, draws: Draws, reals: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
@@ -186,7 +191,7 @@ class StyleGAN2Recipe:
         for i, real in enumerate(microbatches(reals, count)):
             seen = augmentations[i](real).detach().requires_grad_()
             with self._precision():
-                logits = self._discriminator.network(seen, labels_of[i])
+                logits = self.discriminator(seen, labels_of[i])
             penalty = r1_penalties(logits, seen).mean()
             self._discriminator.learn(penalty * (weight / count))
             told.append({"r1": penalty})
