@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -21,6 +23,9 @@ ALEXNET_LAYERS = {0: (4, 2), 3: (1, 2), 6: (1, 1), 8: (1, 1), 10: (1, 1)}
 VGG16_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 VGG16_ENDS = (2, 7, 14, 21, 28)
 """The last convolution of each of the five groups."""
+
+
+SlowTrunk = Callable[[dict[str, Tensor], Tensor], list[Tensor]]
 
 
 def alexnet_maps(state: dict[str, Tensor], x: Tensor) -> list[Tensor]:
@@ -63,7 +68,7 @@ def slow_lpips(first: list[Tensor], second: list[Tensor], heads: dict[str, Tenso
     ("trunk", "heads_file", "maps"),
     [("alexnet", "v0.1_alex.pth", alexnet_maps), ("vgg16", "v0.1_vgg.pth", vgg16_maps)],
 )
-def test_lpips_is_the_papers_equation(trunk, heads_file, maps) -> None:  # type: ignore[no-untyped-def]
+def test_lpips_is_the_papers_equation(trunk: str, heads_file: str, maps: SlowTrunk) -> None:
     trunk_state = random_trunk_state(trunk)
     heads = read_torch(data(f"weights/lpips_linear/{heads_file}").read_bytes())
     network = load_lpips(lpips_part_of_states(trunk_state, heads), "cpu")
