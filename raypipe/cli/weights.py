@@ -29,8 +29,9 @@ def import_command(
 ) -> None:
     """Make a bundle of foreign weights. Nothing in the file is executed; one that asks for it is refused.
 
-    Reads StyleGAN2 of rosinality (.pt) and of NVlabs (.pkl, PyTorch and TensorFlow), pSp and e4e checkpoints, the
-    identity network model_ir_se50.pth, and LPIPS: torchvision's AlexNet or VGG-16 with --heads.
+    Reads StyleGAN2 of rosinality (.pt) and of NVlabs (.pkl, PyTorch and TensorFlow), pSp and e4e checkpoints,
+    identity networks (model_ir_se50.pth, MobileFaceNet, FaceNet's 20180402-114759-vggface2.pt), and LPIPS:
+    torchvision's AlexNet or VGG-16 with --heads.
     """
     imported = import_weights(file, out, heads=heads)
     bundle, found = imported.bundle, imported.found
