@@ -185,13 +185,23 @@ def test_bad_columns_are_named(method: SparseDirections, codes: Tensor) -> None:
         ({"w_plus": broken}, "w_plus is not finite in row 3"),
     ):
         with pytest.raises(WrongUsage, match=told):
-            method.represent(columns)
+            method.search_vectors("w_plus", columns)
     with pytest.raises(WrongUsage, match="no column 'attribute_projections'"):
         method.search_vectors("attributes", {"w_plus": codes})
     with pytest.raises(WrongUsage, match="'identity' is not a space of this method; spaces: w_plus, attributes"):
         method.search_vectors("identity", {"w_plus": codes})
     with pytest.raises(WrongUsage, match="strength nan of 'Smiling'"):
         method.edit({"w_plus": codes}, [Edit("Smiling", math.nan)])
+
+
+def test_a_broken_face_leaves_the_others_alone(method: SparseDirections, codes: Tensor) -> None:
+    broken = codes.clone()
+    broken[3, 0, 0] = torch.nan
+    projections = method.represent({"w_plus": broken})["attribute_projections"]
+    expected = method.represent({"w_plus": codes})["attribute_projections"]
+    assert torch.isnan(projections[3]).all()
+    others = [0, 1, 2, 4]
+    assert torch.equal(projections[others], expected[others])
 
 
 def test_another_generators_directions_are_refused() -> None:

@@ -22,7 +22,6 @@ PROJECTIONS = "attribute_projections"
 
 PREFERENCE_LIMIT = 1000.0
 
-
 PARTS = ("sparse_directions", "generator")
 """Of a model bundle, what ``load`` takes."""
 
@@ -67,16 +66,20 @@ class SparseDirections:
         }
 
     def represent(self, inputs: Columns) -> Columns:
-        """``attribute_projections`` [n,A] float32.
+        """``attribute_projections`` [n,A] float32; not finite for a face whose code is not.
 
         Raises:
-            WrongUsage: ``w_plus`` is missing, of another shape or not finite.
+            WrongUsage: ``w_plus`` is missing, or of another shape.
         """
-        return {PROJECTIONS: self._codes(inputs) @ self._directions.vectors.T}
+        # One broken face must not stop the encoding of the others: whoever encodes marks it.
+        codes = _column(inputs, "w_plus", self._directions.code_shape)
+        return {PROJECTIONS: codes.flatten(1).to(self._directions.vectors) @ self._directions.vectors.T}
 
     def search_vectors(self, space: str, columns: Columns) -> Tensor:
-        """Raises:
-        WrongUsage: no such space, or a column is missing, of another shape or not finite.
+        """[n,width] float32: the named projections first, then, in ``w_plus``, what is left of the code.
+
+        Raises:
+            WrongUsage: no such space, or a column is missing, of another shape or not finite.
         """
         if space == "attributes":
             return self._projections(columns)
@@ -109,7 +112,7 @@ class SparseDirections:
 
         Raises:
             UnknownAttribute: a name that this method does not have.
-            WrongUsage: a strength that is not finite, or ``w_plus`` as in ``represent``.
+            WrongUsage: a strength that is not finite, or ``w_plus`` missing, of another shape or not finite.
         """
         if not edits:
             return columns
@@ -128,11 +131,11 @@ class SparseDirections:
         return self._synthesis(codes_NP.reshape(-1, *self._directions.code_shape)).clamp(-1, 1)
 
     def _codes(self, columns: Columns) -> Tensor:
-        codes = _column(columns, "w_plus", self._directions.code_shape)
+        codes = _finite_column(columns, "w_plus", self._directions.code_shape)
         return codes.flatten(1).to(self._directions.vectors)
 
     def _projections(self, columns: Columns) -> Tensor:
-        projections = _column(columns, PROJECTIONS, (len(self.attributes),))
+        projections = _finite_column(columns, PROJECTIONS, (len(self.attributes),))
         return projections.to(self._directions.vectors)
 
     def _check_query(self, query: Query) -> None:
@@ -154,8 +157,14 @@ def _column(columns: Columns, name: str, shape: tuple[int, ...]) -> Tensor:
     column = columns[name]
     if column.shape[1:] != shape:
         raise WrongUsage(f"{name} must be [n, {', '.join(map(str, shape))}], got {list(column.shape)}")
+    return column
+
+
+def _finite_column(columns: Columns, name: str, shape: tuple[int, ...]) -> Tensor:
+    column = _column(columns, name, shape)
     if not torch.isfinite(column).all():
-        raise WrongUsage(f"{name} is not finite in row {int((~torch.isfinite(column)).flatten(1).any(1).nonzero()[0])}")
+        row = int((~torch.isfinite(column)).flatten(1).any(1).nonzero()[0])
+        raise WrongUsage(f"{name} is not finite in row {row}")
     return column
 
 

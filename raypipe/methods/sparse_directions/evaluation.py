@@ -1,0 +1,140 @@
+"""The evaluation of paper 1 (section 4): tables 1 and 2, figures 5 and 6, beside the paper's own numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from raypipe.contract import Faces
+from raypipe.errors import WrongUsage
+from raypipe.methods.sparse_directions.config import SparseDirectionsConfig
+from raypipe.methods.sparse_directions.evaluation_axes import (
+    Axes,
+    alone,
+    axes_of,
+    fit_boundaries,
+    fit_ours,
+    in_turn,
+    with_attributes,
+)
+from raypipe.methods.sparse_directions.evaluation_choices import choices
+from raypipe.methods.sparse_directions.evaluation_claims import claims
+from raypipe.methods.sparse_directions.evaluation_plots import plots
+from raypipe.methods.sparse_directions.evaluation_results import INTERFACEGAN, Results
+from raypipe.methods.sparse_directions.evaluation_search import LONGEST, draw_queries, prepare, search, unadjusted
+from raypipe.methods.sparse_directions.evaluation_tables import tables
+from raypipe.methods.sparse_directions.sweep import PAPER_SPARSITIES
+from raypipe.report import Report
+from raypipe.weights import Part
+
+EVALUATION_NEEDS = ("w_plus", "labels", "embedding")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """What the paper fixes has its value as default.
+
+    Attributes:
+        queries: different faces of the test set; the whole test set is the gallery.
+        preferences: how many values of the adjusted attribute's preference, evenly from ``least_preference`` to
+            ``most_preference`` on a logarithmic scale; 0 and 1 are tried beside them.
+        identity_tolerance: by how much the identity similarity of a list may be below that of the list without any
+            adjustment, where identity is constrained.
+        sparsities: lambda; the one with the smallest validation error is "ours".
+        least_faces: an attribute is used if so many training faces and so many test faces have it, and lack it.
+        interfacegan_share: how many of the training faces its boundaries see of each kind; its own code has 0.02.
+        more_share: the same for a baseline with more faces.
+        resamples: of the bootstrap over queries.
+        directions: algorithm 2's settings; ``sparsity``, ``batch`` and ``attributes`` are set by the evaluation.
+    """
+
+    queries: int = 1000
+    preferences: int = 25
+    least_preference: float = 0.1
+    most_preference: float = 1000.0
+    identity_tolerance: float = 0.05
+    sparsities: tuple[float, ...] = PAPER_SPARSITIES
+    least_faces: int = LONGEST
+    interfacegan_share: float = 0.02
+    more_share: float = 0.1
+    resamples: int = 1000
+    seed: int = 0
+    directions: SparseDirectionsConfig = field(default_factory=SparseDirectionsConfig)
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} must be {allowed}, got {getattr(self, name)!r}"
+            for name, allowed, good in (
+                ("queries", "at least 2", self.queries >= 2),
+                ("preferences", "at least 2", self.preferences >= 2),
+                ("least_preference", "above 0 and below 1", 0 < self.least_preference < 1),
+                ("most_preference", "above 1", self.most_preference > 1),
+                ("identity_tolerance", "at least 0", self.identity_tolerance >= 0),
+                ("sparsities", "0 and at least one other", 0.0 in self.sparsities and len(set(self.sparsities)) > 1),
+                ("least_faces", "at least 2", self.least_faces >= 2),
+                ("interfacegan_share", "above 0 and at most 0.5", 0 < self.interfacegan_share <= 0.5),
+                ("more_share", "above 0 and at most 0.5", 0 < self.more_share <= 0.5),
+                ("resamples", "at least 100", self.resamples >= 100),
+            )
+            if not good
+        ]
+        if problems:
+            raise WrongUsage("; ".join(problems))
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """All preferences that are tried, ascending."""
+        ends = math.log10(self.least_preference), math.log10(self.most_preference)
+        spread = torch.logspace(*ends, self.preferences, dtype=torch.float64)
+        return tuple(sorted({0.0, 1.0, *spread.tolist()}))
+
+
+def evaluate(config: EvaluationConfig, faces: Faces, parts: Mapping[str, Part], device: torch.device) -> Report:
+    """Fit on ``faces.train``, choose lambda on ``faces.validation``, search in ``faces.test``.
+
+    Args:
+        parts: of the model; not looked at, for the directions that are compared are fitted here.
+
+    Raises:
+        WrongUsage: too few faces for the queries, or no attribute with enough faces of both kinds.
+    """
+    results = measure(config, with_attributes(faces, config.least_faces), device)
+    return Report(tables=tables(results), plots=plots(results), claims=claims(results), choices=choices(results))
+
+
+def measure(config: EvaluationConfig, faces: Faces, device: torch.device) -> Results:
+    """Everything that the report is made of."""
+    fits = fit_ours(config.directions, faces, config.sparsities, device, config.seed)
+    queries = draw_queries(faces.test["labels"], config.queries, seed=config.seed)
+    trial = prepare(faces.test, queries)
+    baselines = _baselines(config, faces)
+    ours = {sparsity: axes_of(fit) for sparsity, fit in fits.items()}
+    return Results(
+        grid=config.grid,
+        tolerance=config.identity_tolerance,
+        resamples=config.resamples,
+        seed=config.seed,
+        attributes=faces.attributes,
+        faces=(len(faces.train["labels"]), len(faces.validation["labels"]), len(faces.test["labels"])),
+        queries=queries,
+        unadjusted=unadjusted(trial),
+        ours={sparsity: search(trial, axes, config.grid) for sparsity, axes in ours.items()},
+        scores={sparsity: fit.scores for sparsity, fit in fits.items()},
+        baselines={name: search(trial, axes, config.grid) for name, axes in baselines.items()},
+        vectors={sparsity: axes.vectors for sparsity, axes in ours.items()},
+        baseline_vectors=baselines[INTERFACEGAN].vectors,
+    )
+
+
+def _baselines(config: EvaluationConfig, faces: Faces) -> dict[str, Axes]:
+    few = fit_boundaries(faces, share=config.interfacegan_share, seed=config.seed)
+    more = fit_boundaries(faces, share=config.more_share, seed=config.seed)
+    return {
+        INTERFACEGAN: in_turn(few, faces),
+        "InterFaceGAN, not orthogonal": alone(few, faces),
+        f"InterFaceGAN, {config.more_share:.0%} of the faces": in_turn(more, faces),
+        f"InterFaceGAN, {config.more_share:.0%}, not orthogonal": alone(more, faces),
+    }

@@ -1,0 +1,97 @@
+"""The directions that the evaluation compares: ours for several lambdas, and InterFaceGAN's.
+
+N faces, A attributes, P = L x D numbers of a code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raypipe.contract import DataFacts, Faces, Site
+from raypipe.errors import WrongUsage
+from raypipe.methods.sparse_directions.config import SparseDirectionsConfig
+from raypipe.methods.sparse_directions.interfacegan import fit_boundary, orthogonal_in_turn
+from raypipe.methods.sparse_directions.sweep import Fit, fit_directions
+
+
+@dataclass(frozen=True, eq=False)
+class Axes:
+    """One unit direction an attribute, [A,P] float32, and how far training faces reach along each, [A] float32."""
+
+    vectors: Tensor
+    lowest: Tensor
+    highest: Tensor
+
+
+def with_attributes(faces: Faces, least_faces: int) -> Faces:
+    """The same faces with those attributes only that so many faces have, and lack, in training and in the test set.
+
+    Raises:
+        WrongUsage: there is none, or more than the codes have numbers.
+    """
+    counts = [(len(part["labels"]), part["labels"].sum(0)) for part in (faces.train, faces.test)]
+    is_usable = torch.stack([(have >= least_faces) & (n - have >= least_faces) for n, have in counts]).all(0)
+    chosen = is_usable.nonzero().flatten()
+    if not len(chosen):
+        raise WrongUsage(
+            f"no attribute has {least_faces} faces with it and {least_faces} without it in both the training and the "
+            f"test set; attributes: {', '.join(faces.attributes) or 'none'}"
+        )
+    parts = [{**part, "labels": part["labels"][:, chosen]} for part in (faces.train, faces.validation, faces.test)]
+    return Faces(tuple(faces.attributes[index] for index in chosen.tolist()), *parts)
+
+
+def fit_ours(
+    config: SparseDirectionsConfig, faces: Faces, sparsities: Sequence[float], device: torch.device, seed: int
+) -> Mapping[float, Fit]:
+    """Algorithm 2 for each lambda, from the same first directions; scored on the validation faces."""
+    train = {name: faces.train[name].to(device) for name in ("w_plus", "labels")}
+    layers, width = train["w_plus"].shape[1:]
+    facts = DataFacts(rows=len(train["labels"]), attributes=faces.attributes, code_shape=(layers, width))
+    site = Site(data=facts, device=device, seed=seed)
+    return {
+        sparsity: fit_directions(dataclasses.replace(config, sparsity=sparsity, batch=0), site, train, faces.validation)
+        for sparsity in sparsities
+    }
+
+
+def axes_of(fit: Fit) -> Axes:
+    """Directions as fitted, on the CPU."""
+    directions = fit.directions.to("cpu")
+    return Axes(directions.vectors, directions.lowest, directions.highest)
+
+
+def fit_boundaries(faces: Faces, *, share: float, seed: int) -> Tensor:
+    """InterFaceGAN's unit normals, each fitted by itself, [A,P] float64.
+
+    ``share`` of the faces at most are taken of each kind: with labels of 0 and 1 any faces are as extreme as others.
+    """
+    codes_NP = faces.train["w_plus"].flatten(1).numpy()
+    normals = []
+    for has_N in faces.train["labels"].T.numpy():
+        count = max(2, min(int(len(has_N) * share), int(has_N.sum()), int((1 - has_N).sum())))
+        normals.append(fit_boundary(codes_NP, has_N, count=count, seed=seed).normal)
+    normals_AP = torch.from_numpy(np.stack(normals))
+    return normals_AP / normals_AP.norm(dim=1, keepdim=True)
+
+
+def in_turn(normals_AP: Tensor, faces: Faces) -> Axes:
+    """Each with those before it projected away, which makes distances decompose: the paper's baseline."""
+    return _measured(orthogonal_in_turn(normals_AP), faces)
+
+
+def alone(normals_AP: Tensor, faces: Faces) -> Axes:
+    """Each as it is: enough to adjust one attribute, and the best that can be said for the baseline."""
+    return _measured(normals_AP, faces)
+
+
+def _measured(vectors_AP: Tensor, faces: Faces) -> Axes:
+    vectors_AP = vectors_AP.float()
+    projections_NA = faces.train["w_plus"].flatten(1) @ vectors_AP.T
+    return Axes(vectors_AP, projections_NA.amin(0), projections_NA.amax(0))
