@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from raypipe.cli import main
+from tests.backbones.perceptual_networks import random_heads_state, random_trunk_state
 from tests.backbones.stylegan2_foreign_files import rosinality_checkpoint, saved
 from tests.backbones.stylegan2_oracle import GENERATOR_FILE, case
 
@@ -48,6 +49,18 @@ def test_import_tells_machines_what_it_wrote(
     told = json.loads(capsys.readouterr().out)
     assert told["parts"]["generator"]["size"] == 64
     assert told["imported_from"] == "faces.pt"
+
+
+def test_lpips_is_imported_from_two_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "alexnet.pth").write_bytes(saved(random_trunk_state("alexnet")))
+    (tmp_path / "alex.pth").write_bytes(saved(random_heads_state("alexnet")))
+    words = ("weights", "import", str(tmp_path / "alexnet.pth"), "--out", str(tmp_path / "model"))
+    assert run(monkeypatch, *words) == 1
+    assert "--heads" in capsys.readouterr().err
+    assert run(monkeypatch, *words, "--heads", str(tmp_path / "alex.pth")) == 0
+    assert "perceptual: lpips, 15 tensors" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
