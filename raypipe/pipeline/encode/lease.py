@@ -67,7 +67,7 @@ class Lease:
     def __exit__(self, *_: object) -> None:
         self._released.set()
         self._thread.join()
-        if not self._lost:
+        if not self._lost and self._is_ours(_read(self._uri)):  # it may have been taken since the last beat
             storage.remove(self._uri)
 
     def is_held(self) -> bool:
@@ -82,13 +82,19 @@ class Lease:
         while not self._released.wait(BEAT_S):
             try:
                 holder = _read(self._uri)
-                if holder is None or holder.token != self._owner.token:
+                if not self._is_ours(holder):
                     self._lost = f"{self._uri} was taken over by process {holder.process if holder else 'unknown'}"
                     return
                 self._owner.beat += 1
                 storage.write_bytes(self._uri, self._owner.to_bytes())
-            except OSError as error:
+            except storage.errors() as error:
                 self._say(f"could not renew the lease on the output, trying again: {error}")
+            except RaypipeError as error:
+                self._lost = str(error)
+                return
+
+    def _is_ours(self, holder: _Owner | None) -> bool:
+        return holder is not None and holder.token == self._owner.token
 
     def _is_alive(self, holder: _Owner) -> bool:
         if holder.machine == self._owner.machine:

@@ -73,6 +73,8 @@ class Reader:
         Raises:
             Refused: ``fetch_changed``.
         """
+        if first == end:
+            return b""  # storages take a range of nothing for none, and send the whole file
         content = self._read(file, (first, end), listed)
         if len(content) < end - first:
             raise listed.ends_early(end)
@@ -119,6 +121,8 @@ class Reader:
                 raise listed.ends_early(limits[1]) from error
             raise
         async with answer["Body"] as body:
+            if limits and "ContentRange" not in answer:
+                raise ValueError(f"{path}: the storage was asked for a range and sends something else")
             size = int(answer["ContentRange"].rpartition("/")[2]) if limits else answer["ContentLength"]
             listed.check(size, answer["ETag"].strip('"'))
             if limits is None:

@@ -22,8 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe import faces, storage
+from raypipe.errors import OutputInUse
 from raypipe.pipeline.encode.config import EncodeConfig
-from raypipe.pipeline.encode.dataset import Dataset
+from raypipe.pipeline.encode.dataset import PLAN, Dataset
 from raypipe.pipeline.encode.decode_pool import DecodePool
 from raypipe.pipeline.encode.face_decoder import DecodedFace, FaceDecoder
 from raypipe.pipeline.encode.face_model import FaceModel
@@ -125,10 +126,13 @@ class CommitPart:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._dataset = Dataset(work.config.out)
-        self._metadata = {b"raypipe": json.dumps(work.receipt).encode()}
+        receipt = json.dumps(work.receipt)
+        self._receipt = json.loads(receipt)
+        self._metadata = {b"raypipe": receipt.encode()}
 
     def __call__(self, table: pa.Table) -> ChunkReport:
         started = time.perf_counter()
+        self._refuse_stranger()
         chunk = int(table.column("chunk")[0].as_py())
         keep = np.array(table.column("keep").to_pylist(), bool)
         names = [*_BASE, *self._work.listing.labels, *self._work.shapes]
@@ -146,6 +150,15 @@ class CommitPart:
             seconds={name: float(table.column(f"{name}_s")[0].as_py()) for name in STAGES[:-1]}
             | {"write": time.perf_counter() - started},
         )
+
+    def _refuse_stranger(self) -> None:
+        """A worker may outlive its job, and the output may have been begun again meanwhile, with another model.
+
+        Raises:
+            OutputInUse: so it is.
+        """
+        if self._dataset.read_json(*PLAN) != self._receipt:
+            raise OutputInUse(f"{self._dataset.uri} is made by another plan now: another job has begun there")
 
 
 class _ChunkOfFaces:

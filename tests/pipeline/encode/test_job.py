@@ -158,6 +158,26 @@ def test_another_config_or_model_is_refused_and_named(tmp_path: Path, model: Pat
     assert encode_locally(replace(config, limit=2), restart=True).rows == 2
 
 
+def test_a_worker_that_outlives_its_job_writes_nothing_into_the_next_one(tmp_path: Path, model: Path) -> None:
+    config = config_for(fill_folder(tmp_path / "in", 3), tmp_path / "out", model)
+    late: list[Callable[[], object]] = []
+
+    def leave_the_last_chunk(job: Job) -> Iterator[ChunkReport]:
+        late.append(lambda: list(RunLocally("cpu").run(replace(job, chunks=[1]))))
+        yield from RunLocally("cpu").run(replace(job, chunks=[0]))
+        raise _CutOff
+
+    with pytest.raises(_CutOff):
+        encode_with(config, leave_the_last_chunk)
+    tiny_model(tmp_path / "other", seed=1)
+    other = replace(config, model=str(tmp_path / "other"))
+    encode_locally(other, restart=True)
+    before = part_bytes(tmp_path / "out")
+    with pytest.raises(OutputInUse, match="another plan"):
+        late[0]()
+    assert part_bytes(tmp_path / "out") == before
+
+
 def test_an_output_with_other_files_is_left_alone(tmp_path: Path, model: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("precious")

@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 
+from raypipe import storage
 from raypipe.errors import OutputInUse
 from raypipe.pipeline.encode import lease as lease_module
 from raypipe.pipeline.encode.lease import Lease
@@ -62,4 +64,34 @@ def test_an_owner_that_was_taken_over_notices(tmp_path: Path, monkeypatch: pytes
             time.sleep(0.01)
         with pytest.raises(OutputInUse, match="taken over by process 9"):
             lease.check()
+    assert json.loads(uri.read_text())["token"] == "t"
+
+
+def test_an_owner_whose_storage_does_not_answer_for_a_while_goes_on_beating(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Errors of S3 are no OSErrors: a lease that no longer beats would be taken over, and nobody would know."""
+    monkeypatch.setattr(lease_module, "BEAT_S", 0.05)
+    uri, said = tmp_path / "lease.json", list[str]()
+    write, failures = storage.write_bytes, [NoCredentialsError(), OSError("down")]
+
+    def failing(where: str, content: bytes) -> None:
+        if failures:
+            raise failures.pop()
+        write(where, content)
+
+    monkeypatch.setattr(storage, "write_bytes", failing)
+    with Lease(str(uri), said.append) as lease:
+        deadline = time.monotonic() + 30
+        while json.loads(uri.read_text())["beat"] == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        lease.check()
+        assert json.loads(uri.read_text())["beat"] > 0
+    assert [line[:25] for line in said] == ["could not renew the lease"] * 2
+
+
+def test_a_lease_that_was_taken_since_the_last_beat_is_left_to_its_new_owner(tmp_path: Path) -> None:
+    uri = tmp_path / "lease.json"
+    with Lease(str(uri), print):
+        uri.write_text(json.dumps({"token": "t", "machine": "m", "process": 9, "started": "1", "beat": 0}))
     assert json.loads(uri.read_text())["token"] == "t"

@@ -9,13 +9,14 @@ import pytest
 import s3fs
 
 from raypipe import storage
-from raypipe.pipeline.encode.config import EncodeConfig
+from raypipe.pipeline.encode.config import EncodeConfig, SourceConfig
 from raypipe.pipeline.encode.job import Job
 from raypipe.pipeline.encode.local import RunLocally
+from raypipe.pipeline.encode.sources import open_source
 from raypipe.pipeline.encode.sources.folder import walk_files
 from raypipe.pipeline.encode.stages import ChunkReport
 from tests.pictures import picture_bytes
-from tests.pipeline.encode.source_files import write_tar
+from tests.pipeline.encode.source_files import fetch_all, write_tar
 from tests.pipeline.encode.test_job import encode_locally, encode_with
 from tests.s3_server import S3Server
 
@@ -48,6 +49,14 @@ def test_tars_in_a_bucket_are_read_by_ranges(bucket: str, s3_server: S3Server, m
     )
     assert summary.statuses == {"ok": 6}
     assert summary.run["fetched_bytes"] == sum(map(len, pictures.values()))
+
+
+def test_an_empty_member_of_a_tar_in_a_bucket_is_a_row(bucket: str, s3_server: S3Server, tmp_path: Path) -> None:
+    """Also where no neighbour is read along with it."""
+    write_tar(tmp_path / "a.tar", {"0.jpg": b""})
+    s3_server.client().upload_file(str(tmp_path / "a.tar"), bucket, "in/a.tar")
+    fetched = fetch_all(open_source(f"s3://{bucket}/in", SourceConfig()), tmp_path)
+    assert [one.content for one in fetched] == [b""]
 
 
 def test_a_denied_bucket_and_a_missing_key_are_statuses(
