@@ -120,14 +120,15 @@ class StyleGAN2Recipe:
     @torch.no_grad()
     def samples(self, batch: Columns) -> Tensor:
         """The averaged generator on the same z each time; with labels a row has those of one held-out face."""
-        labels = batch["labels"] if self._config.conditional else None
-        rows = GRID if labels is None else len(labels)
-        z = self._fixed_draws().normal(GRID * GRID if labels is None else GRID, self.average.config.z_dim)
-        if labels is not None:
-            z, labels = z.repeat(rows, 1), labels.repeat_interleave(GRID, dim=0)
+        if self._config.conditional:
+            labels_of: Sequence[Tensor | None] = [row.expand(GRID, -1) for row in batch["labels"]]
+            z_of = self._fixed_draws().normal(1, GRID, self.average.config.z_dim).expand(len(labels_of), -1, -1)
+        else:
+            labels_of = [None] * GRID
+            z_of = self._fixed_draws().normal(GRID, GRID, self.average.config.z_dim)
         with self._precision():
-            pictures: Tensor = self.average(z, labels)
-        return pictures.float().clamp(-1, 1).reshape(rows, GRID, *pictures.shape[1:])
+            rows = [self.average(z, labels) for z, labels in zip(z_of, labels_of, strict=True)]
+        return torch.stack(rows).float().clamp(-1, 1)
 
     def state_dict(self) -> dict[str, Any]:
         return {
