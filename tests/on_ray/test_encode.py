@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,6 +26,7 @@ from raypipe.pipeline.encode.job import Job, encode
 from raypipe.pipeline.encode.stages import ChunkReport
 from raypipe.pipeline.encode.summary import Summary
 from tests.models import tiny_model
+from tests.on_ray.faults import wait_until, when
 from tests.pictures import fill_folder
 from tests.pipeline.encode.test_job import encode_locally, encode_with, part_bytes
 from tests.s3_server import S3Server
@@ -156,41 +156,13 @@ def encode_on_ray(config: EncodeConfig) -> Summary:
     return summary
 
 
-class when_parts_exist:  # noqa: N801
-    """Does something, once, as soon as the output has so many part files; fails if that never came."""
-
-    def __init__(self, out: Path, parts: int, act: Callable[[], object]) -> None:
-        self._act = act
-        self._ready = lambda: len(list(out.glob("part-*.parquet"))) >= parts
-        self._acted = False
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-        assert kind is not None or self._acted, "the job ended before the fault"
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.02):
-            if self._ready():
-                self._act()
-                self._acted = True
-                return
+def when_parts_exist(out: Path, parts: int, act: Callable[[], object]) -> when:
+    """Does something as soon as the output has so many part files."""
+    return when(lambda: len(list(out.glob("part-*.parquet"))) >= parts, act)
 
 
 def worker_node(cluster: Cluster) -> object:
     return next(iter(cluster.worker_nodes))
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def parts_in(s3: Any, bucket: str) -> dict[str, object]:

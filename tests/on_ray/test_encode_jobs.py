@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.on_ray.faults import wait_until
 from tests.on_ray.ray_head import RayHead, ray_head
-from tests.on_ray.test_encode import wait_until
 from tests.pictures import fill_folder
 from tests.pipeline.encode.test_job import config_for, encode_locally, part_bytes, rows_of
 

@@ -1,0 +1,194 @@
+"""Training on real Ray clusters, with real processes killed: always the weights of one undisturbed process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+import torch
+from ray.cluster_utils import Cluster
+
+from raypipe.backbones.stylegan2.recipe import Config as StyleGAN2Config
+from raypipe.errors import Diverged, ImpossibleCluster, WrongUsage
+from raypipe.on_ray.settings import TrainOnRay
+from raypipe.on_ray.train import train_on_ray
+from raypipe.pipeline.train.job import Outcome, TrainJob, train_locally
+from raypipe.weights import open_bundle
+from tests.on_ray.faults import wait_until, when
+from tests.on_ray.test_encode import worker_node
+from tests.pipeline.train.made_up import celeba_folder
+from tests.pipeline.train.test_job import RECIPE, job_for
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+
+GAN = StyleGAN2Config(
+    batch=8, steps=6, style_dim=8, mapping_layers=2, channels=(8, 8, 6, 4), stddev_group=2, d_reg_interval=2,
+    g_reg_interval=2, fid_images=9,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return celeba_folder(tmp_path_factory.mktemp("faces") / "in", 48)
+
+
+@pytest.fixture(scope="module")
+def expected(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    """The weights of a run in one process."""
+    return locally(long_job(folder, tmp_path_factory.mktemp("local") / "out"))
+
+
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[Cluster]:
+    os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.2"
+    memory = 200 * 2**20
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": memory})
+    cluster.add_node(num_cpus=2, object_store_memory=memory)
+    ray.init(address=cluster.address, log_to_driver=False)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+    del os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"]
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_penalties_of_gradients_are_the_same_on_any_number_of_workers(
+    two_nodes: Cluster, folder: Path, tmp_path: Path, workers: int
+) -> None:
+    def job(out: Path) -> TrainJob:
+        return replace(job_for(folder, out, recipe="stylegan2"), recipe=GAN)
+
+    outcome = on_ray(job(tmp_path / "ray"), workers=workers)
+    assert outcome.run["workers"] == workers
+    assert_same(weights_of(tmp_path / "ray"), locally(job(tmp_path / "local")))
+
+
+def test_fifty_steps_of_four_workers_are_those_of_one_process(
+    two_nodes: Cluster, folder: Path, tmp_path: Path, expected: dict[str, torch.Tensor]
+) -> None:
+    seen: list[int] = []
+    outcome = on_ray(long_job(folder, tmp_path), workers=4, watch=lambda progress: seen.append(progress.step))
+    assert outcome.is_done
+    assert seen == sorted(seen)
+    assert seen
+    assert_same(weights_of(tmp_path), expected)
+
+
+def test_a_killed_worker_costs_nothing_but_time(
+    two_nodes: Cluster, folder: Path, tmp_path: Path, expected: dict[str, torch.Tensor]
+) -> None:
+    said: list[str] = []
+    with once_it_has_checkpoints(tmp_path, kill_a_worker):
+        on_ray(long_job(folder, tmp_path), workers=2, say=said.append)
+    assert any("workers were lost" in message for message in said)
+    assert_same(weights_of(tmp_path), expected)
+
+
+def test_a_killed_driver_is_succeeded_by_the_same_command(
+    two_nodes: Cluster, folder: Path, tmp_path: Path, expected: dict[str, torch.Tensor]
+) -> None:
+    command = [sys.executable, "-m", "raypipe", "train", "attributes", "--data", str(folder), "--out", str(tmp_path)]
+    command += ["--size", "32", "--attributes", "Male,Smiling", "--workers", "2", "--address", two_nodes.address]
+    job = long_job(folder, tmp_path)
+    settings = {"batch": 8, "steps": job.recipe.steps, "size": 32, "widths": "[8,8,8,8]", "feature_dim": 8}
+    settings |= {"warmup": 2, "learning_rate": 5e-3, "data.held_out": 9, "run.log_every": 3, "run.checkpoint_every": 5}
+    command += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    driver = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    wait_until(lambda: len(checkpoints(tmp_path)) >= 2 or driver.poll() is not None)
+    driver.kill()
+    assert driver.wait() == -signal.SIGKILL, "the run ended before the fault"
+    wait_until(lambda: not workers_alive())
+    assert not (tmp_path / "model.json").exists()
+
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "taking over from a job that died" in again.stderr
+    assert "going on from step" in again.stderr
+    assert_same(weights_of(tmp_path), expected)
+
+
+def test_what_only_happens_again_is_not_tried_again(two_nodes: Cluster, folder: Path, tmp_path: Path) -> None:
+    job = long_job(folder, tmp_path)
+    locally(replace(job, recipe=replace(job.recipe, steps=5)))
+    said: list[str] = []
+    with pytest.raises(Diverged, match=r"at step 6: loss = .*last good checkpoint is that of step 5"):
+        on_ray(replace(job, config=replace(job.config, loss_limit=1e-9)), workers=2, say=said.append)
+    assert not any("lost" in message for message in said)
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-000000005.pt"]
+
+
+def test_what_can_never_run_is_refused_before_anything_begins(two_nodes: Cluster, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ImpossibleCluster, match=r"3 x 1.5 \+ 1 = 5.5 CPU; there are 4 CPU"):
+        on_ray(job_for(folder, tmp_path), workers=3, worker_cpus=1.5)
+    with pytest.raises(WrongUsage, match="batch of 8 cannot be shared by 3 workers"):
+        on_ray(job_for(folder, tmp_path), workers=3)
+    assert not checkpoints(tmp_path)
+
+
+def test_the_loss_of_a_node_costs_nothing_but_time(
+    two_nodes: Cluster, folder: Path, tmp_path: Path, expected: dict[str, torch.Tensor]
+) -> None:
+    with once_it_has_checkpoints(tmp_path, lambda: two_nodes.remove_node(worker_node(two_nodes), False)):
+        on_ray(long_job(folder, tmp_path), workers=2, worker_cpus=0.5)
+    assert len([node for node in ray.nodes() if node["Alive"]]) == 1
+    assert_same(weights_of(tmp_path), expected)
+
+
+def long_job(folder: Path, out: Path) -> TrainJob:
+    """Fifty steps, with a checkpoint every five."""
+    return replace(job_for(folder, out), recipe=replace(RECIPE, steps=50))
+
+
+def locally(job: TrainJob) -> dict[str, torch.Tensor]:
+    train_locally(job, device=torch.device("cpu"), restart=False, say=print, watch=lambda _: None)
+    return weights_of(Path(job.config.out))
+
+
+def on_ray(
+    job: TrainJob,
+    *,
+    say: Callable[[str], None] = print,
+    watch: Callable[[Any], None] = lambda _: None,
+    **settings: Any,
+) -> Outcome:
+    return train_on_ray(job, TrainOnRay(**settings), require_gpu=False, restart=False, say=say, watch=watch)
+
+
+def weights_of(out: Path) -> dict[str, torch.Tensor]:
+    bundle = open_bundle(str(out))
+    return {f"{part}.{name}": tensor for part in bundle.parts for name, tensor in bundle.read(part).tensors.items()}
+
+
+def assert_same(actual: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+def checkpoints(out: Path) -> list[Path]:
+    return sorted((out / "checkpoints").glob("step-*.pt"))
+
+
+def once_it_has_checkpoints(out: Path, act: Callable[[], object]) -> when:
+    return when(lambda: len(checkpoints(out)) >= 2, act)
+
+
+def workers_alive() -> list[psutil.Process]:
+    alive = psutil.process_iter(["cmdline", "status"])
+    return [
+        process
+        for process in alive
+        if process.info["status"] != psutil.STATUS_ZOMBIE
+        and "RayTrainWorker" in " ".join(process.info["cmdline"] or [])
+    ]
+
+
+def kill_a_worker() -> None:
+    workers_alive()[0].kill()
