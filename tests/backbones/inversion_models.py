@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -23,6 +25,7 @@ SHAPE = EncoderShape(widths=(4, 8, 8, 16), depths=(1, 1, 1, 1), shared_heads=Tru
 ROW_HEADS = EncoderShape(widths=(4, 8, 8, 16), depths=(1, 1, 1, 1))
 
 
+@cache
 def tiny_generator() -> Generator:
     """32 px, 8 rows of 16; noise of some strength, and an average w that is not zero."""
     with torch.random.fork_rng():
@@ -35,6 +38,7 @@ def tiny_generator() -> Generator:
         return generator.requires_grad_(False)
 
 
+@cache
 def tiny_parts(*names: str) -> dict[str, Part]:
     """Of ``generator``, ``discriminator``, ``identity`` those that are asked for."""
     with torch.random.fork_rng():
@@ -57,5 +61,5 @@ def site(*names: str, share: Share | None = None, size: int = SIZE) -> Site:
 def pictures(count: int, *, seed: int = 0) -> Tensor:
     """[count,3,32,32] in [-1,1], by the generator."""
     random = torch.Generator().manual_seed(seed)
-    generator = tiny_generator()
-    return generator(torch.randn(count, 12, generator=random)).clamp(-1, 1)
+    made: Tensor = tiny_generator()(torch.randn(count, 12, generator=random))
+    return made.clamp(-1, 1)
