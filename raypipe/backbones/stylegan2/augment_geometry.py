@@ -53,10 +53,10 @@ def draw_warps(draws: Draws, rows: int, p: float) -> tuple[Tensor, Tensor]:
     """
     # Two rotations, before and after the stretch: together they must happen with probability p.
     p_rotation = 1 - math.sqrt(1 - p)
-    chances = draws.uniform(rows, 5)
-    happens = chances < chances.new_tensor([p, p_rotation, p, p_rotation, p])
-    scales = torch.exp2(SCALE_OCTAVES * draws.normal(rows, 2) * happens[:, [0, 2]])
-    angles = math.pi * (2 * draws.uniform(rows, 2) - 1) * happens[:, [1, 3]]
+    chances = (p, p_rotation, p, p_rotation, p)
+    happens = torch.stack([draws.uniform(rows) < chance for chance in chances], dim=1)
+    scales = torch.exp2(SCALE_OCTAVES * draws.normal(rows, 2) * happens[:, 0:3:2])
+    angles = math.pi * (2 * draws.uniform(rows, 2) - 1) * happens[:, 1:4:2]
     shifts = 2 * SHIFT * draws.normal(rows, 2) * happens[:, 4:]
     stretches = torch.diag_embed(torch.stack([scales[:, 1], 1 / scales[:, 1]], dim=1))
     linear = scales[:, :1, None] * (_rotations(angles[:, 0]) @ stretches @ _rotations(angles[:, 1]))

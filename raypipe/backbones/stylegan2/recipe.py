@@ -178,7 +178,7 @@ class StyleGAN2Recipe:
         numbers = _means(told)
         if self._config.augment:
             self._adapt(numbers["real_sign"].clone())
-            numbers["augment_p"] = torch.tensor(self._augment_p, device=self._site.device)
+            numbers["augment_p"] = torch.full((), self._augment_p, device=self._site.device)
         return numbers
 
     def _regularise_discriminator(self, draws: Draws, reals: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
