@@ -88,7 +88,8 @@ def read_order(tree: dict[str, Any], settings: list[str] | tuple[str, ...]) -> t
     Raises:
         WrongUsage: an unknown recipe, or settings that neither has.
     """
-    around = [setting.replace("data.", "run.data.", 1) for setting in settings if setting.startswith(OF_THE_RUN)]
+    around = [setting for setting in settings if setting.startswith(OF_THE_RUN)]
+    around = [f"run.{setting}" if setting.startswith("data.") else setting for setting in around]
     own = [setting for setting in settings if not setting.startswith(OF_THE_RUN)]
     recipe_settings = tree.pop("recipe", {})
     order = read_config(Order, tree, around)

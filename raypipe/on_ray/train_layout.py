@@ -53,8 +53,9 @@ def lay_out_training(nodes: Sequence[Node], settings: TrainOnRay, *, require_gpu
     read_cpus = settings.read_cpus or (min(0.4, 0.4 * cpus) if cpus < SMALL_CLUSTER_CPUS else 1.0)
     sizes = (settings.worker_cpus,) if settings.worker_cpus else (1.0,) if worker_gpus else CPUS_TO_TRY
     for worker_cpus in sizes:
-        left = cpus - settings.workers * worker_cpus
-        if room_for(nodes, worker_cpus, worker_gpus) >= settings.workers and left >= read_cpus - 1e-9:
+        holds_them = room_for(nodes, worker_cpus, worker_gpus) >= settings.workers
+        if holds_them and _leaves_room(nodes, settings.workers, worker_cpus, worker_gpus, read_cpus):
+            left = cpus - settings.workers * worker_cpus
             return TrainLayout(
                 workers=settings.workers,
                 worker_cpus=worker_cpus,
@@ -66,12 +67,23 @@ def lay_out_training(nodes: Sequence[Node], settings: TrainOnRay, *, require_gpu
     raise ImpossibleCluster(_arithmetic(nodes, settings.workers, sizes[-1], worker_gpus, read_cpus))
 
 
+def _leaves_room(nodes: Sequence[Node], workers: int, worker_cpus: float, worker_gpus: float, read_cpus: float) -> bool:
+    """Whether some node has room for a reader, however Ray places the workers."""
+    that_fill_all = 0
+    for node in nodes:
+        that_fill_it = max(0, math.floor((node.cpus - read_cpus) / worker_cpus + 1e-9) + 1)
+        if that_fill_it > room_for([node], worker_cpus, worker_gpus):
+            return True
+        that_fill_all += that_fill_it
+    return that_fill_all > workers
+
+
 def _arithmetic(nodes: Sequence[Node], workers: int, worker_cpus: float, worker_gpus: float, read_cpus: float) -> str:
     cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
     each = f"{worker_cpus:g} CPU" + (f" + {worker_gpus:g} GPU" if worker_gpus else "")
     return (
         f"this cluster can never run the training: {workers} workers need {each} each, all of one worker on one node, "
-        f"and a reader {read_cpus:g} CPU: {workers} x {worker_cpus:g} + {read_cpus:g} = "
+        f"and a reader {read_cpus:g} CPU beside them on one node: {workers} x {worker_cpus:g} + {read_cpus:g} = "
         f"{workers * worker_cpus + read_cpus:g} CPU"
         + (f" and {workers * worker_gpus:g} GPU" if worker_gpus else "")
         + f"; there are {cpus:g} CPU and {gpus:g} GPU ({nodes_in_words(nodes)}); ask for fewer workers, "

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from raypipe.errors import ImpossibleCluster
@@ -25,6 +27,17 @@ def test_where_there_are_gpus_every_worker_has_one() -> None:
     chosen = layout(Node(cpus=16, gpus=2), Node(cpus=16, gpus=2), workers=4)
     assert chosen.resources == {"CPU": 1.0, "GPU": 1.0}
     assert (chosen.readers, chosen.threads) == (28, 1)
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 3, 4])
+@pytest.mark.parametrize("nodes", [1, 2, 3])
+@pytest.mark.parametrize("workers", [1, 2, 3, 4, 5])
+def test_a_reader_has_room_however_the_workers_are_placed(cpus: int, nodes: int, workers: int) -> None:
+    chosen = layout(*[Node(cpus=cpus)] * nodes, workers=workers)
+    for placed in itertools.product(range(workers + 1), repeat=nodes):
+        left = [cpus - count * chosen.worker_cpus for count in placed]
+        if sum(placed) == workers and min(left) >= 0:
+            assert max(left) >= chosen.read_cpus - 1e-9
 
 
 def test_a_worker_lies_on_one_node() -> None:
