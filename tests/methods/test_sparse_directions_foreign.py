@@ -70,7 +70,7 @@ def test_what_is_written_is_read_again(write: Any) -> None:
 
 def test_ranges_are_those_of_the_given_codes() -> None:
     directions = import_directions({"age": npy(ALL)}, CODES)
-    projections = CODES.flatten(1) @ torch.from_numpy(ALL).float().flatten() / np.linalg.norm(ALL)
+    projections = CODES.flatten(1) @ torch.from_numpy(ALL).float().flatten() / float(np.linalg.norm(ALL))
     assert directions.lowest.item() == pytest.approx(projections.min().item(), abs=1e-5)
     assert directions.highest.item() == pytest.approx(projections.max().item(), abs=1e-5)
     assert directions.biases.item() == pytest.approx(-projections.mean().item(), abs=1e-5)
@@ -93,7 +93,9 @@ def test_real_directions_of_both_projects_are_read() -> None:
     assert directions.units[3].item() == pytest.approx(np.linalg.norm(given), rel=1e-5)
     assert directions.units[0].item() == pytest.approx(18**0.5, rel=1e-5)  # a unit vector for each of 18 rows
     # These are nearly orthogonal already, so the nearest orthogonal set is near them.
-    assert (directions.vectors[3] @ torch.from_numpy(given).float().flatten() / np.linalg.norm(given)).item() > 0.97
+    assert (
+        directions.vectors[3] @ torch.from_numpy(given).float().flatten() / float(np.linalg.norm(given))
+    ).item() > 0.97
     original = torch.stack([torch.from_numpy(given).flatten()])
     torch.testing.assert_close(
         import_directions({"glasses": files["glasses"]}, codes).vectors,

@@ -148,9 +148,8 @@ def test_half_precision_codes_are_taken(method: SparseDirections, codes: Tensor)
     assert method.edit(stored, [Edit("Smiling", 1.0)])["w_plus"].dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", ["adjust", "prefer"])
-def test_an_unknown_attribute_is_named(method: SparseDirections, codes: Tensor, name: str) -> None:
-    asked = dataclasses.replace(query(), **{name: {"Halo": 1.0}})
+@pytest.mark.parametrize("asked", [query(adjust={"Halo": 1.0}), query(prefer={"Halo": 1.0})])
+def test_an_unknown_attribute_is_named(method: SparseDirections, codes: Tensor, asked: Query) -> None:
     with pytest.raises(UnknownAttribute, match="Halo: unknown; this method has: Smiling, Eyeglasses, Black_Hair"):
         method.query("w_plus", {"w_plus": codes}, asked)
     with pytest.raises(UnknownAttribute, match="Halo"):
