@@ -26,11 +26,10 @@ import ray.train.collective
 from ray.data import ExecutionResources
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
-from ray.exceptions import RayError
+from ray.exceptions import RayTaskError
 
 from raypipe.contract import DataFacts
 from raypipe.errors import RaypipeError
-from raypipe.on_ray.cluster import cause_of
 from raypipe.on_ray.train_layout import TrainLayout
 from raypipe.pipeline.train.batches import LocalBatches
 from raypipe.pipeline.train.job import TrainJob
@@ -69,8 +68,8 @@ class RayBatches:
         for first in range(step, self.job.recipe.steps, most):
             try:
                 yield from self._between(first, min(first + most, self.job.recipe.steps))
-            except RayError as error:
-                raise RaypipeError(f"the training data could not be read: {cause_of(error)}") from error
+            except RayTaskError as error:
+                raise _own_error(error) from error
 
     @property
     def _share_rows(self) -> int:
@@ -117,6 +116,14 @@ class RayBatches:
         if came != (step, self.rank):
             raise RaypipeError(f"worker {self.rank} got the batch of step {came[0]}, worker {came[1]} at step {step}")
         return {name: _to_array(share.column(name)) for name in share.column_names if not name.startswith("_")}
+
+
+def _own_error(error: RayTaskError) -> Exception:
+    """What a reading task raised, if that is one of ours; else what Ray says, which may pass (a reader was lost)."""
+    cause: Exception = error
+    while isinstance(cause, RayTaskError):
+        cause = cause.cause
+    return cause if isinstance(cause, RaypipeError) else error
 
 
 class _Shares(Datasource):  # type: ignore[misc]

@@ -18,7 +18,7 @@ import torch
 from ray.cluster_utils import Cluster
 
 from raypipe.backbones.stylegan2.recipe import Config as StyleGAN2Config
-from raypipe.errors import Diverged, ImpossibleCluster, WrongUsage
+from raypipe.errors import Diverged, ImpossibleCluster, RaypipeError, WrongUsage
 from raypipe.on_ray.settings import TrainOnRay
 from raypipe.on_ray.train import train_on_ray
 from raypipe.pipeline.train.job import Outcome, TrainJob, train_locally
@@ -124,6 +124,16 @@ def test_what_only_happens_again_is_not_tried_again(two_nodes: Cluster, folder: 
         on_ray(replace(job, config=replace(job.config, loss_limit=1e-9)), workers=2, say=said.append)
     assert not any("lost" in message for message in said)
     assert [path.name for path in checkpoints(tmp_path)] == ["step-000000005.pt"]
+
+
+def test_data_that_cannot_be_read_is_one_clear_error(two_nodes: Cluster, tmp_path: Path) -> None:
+    folder = celeba_folder(tmp_path / "in", 48)
+    job = long_job(folder, tmp_path / "out")
+    locally(replace(job, recipe=replace(job.recipe, steps=5)))
+    for path in (folder / "img_align_celeba").iterdir():
+        path.unlink()
+    with pytest.raises(RaypipeError, match=r"100 images in a row cannot be read; the last: .*fetch_404"):
+        on_ray(job, workers=2)
 
 
 def test_what_can_never_run_is_refused_before_anything_begins(two_nodes: Cluster, folder: Path, tmp_path: Path) -> None:
