@@ -18,7 +18,7 @@ def edit_command(
     out: Annotated[str, typer.Option(help="The picture: FILE.png.")],
     edits: Annotated[
         list[str],
-        typer.Option("--set", help="ATTRIBUTE=STRENGTH, several times: 1 is the way from faces without it to with it."),
+        typer.Option("--set", help="ATTRIBUTE=STRENGTH, several times; 1 is half of the range of all faces."),
     ],
     image_id: Annotated[str, typer.Option("--id", help="The row of the dataset.")] = "",
     model: Annotated[str, typer.Option(help="A model with directions or another method that edits.")] = "small",

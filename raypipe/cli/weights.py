@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from raypipe.errors import WrongUsage
+from raypipe.pipeline.directions import export_directions, import_directions
 from raypipe.pipeline.import_weights import import_weights
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -47,3 +49,32 @@ def import_command(
     for remark in found.remarks:
         typer.echo(f"  note: {remark}")
     typer.echo(f"written to {out}")
+
+
+@app.command("import-directions")
+def import_directions_command(
+    files: Annotated[list[str], typer.Argument(metavar="ATTRIBUTE=FILE...", help="smile=smile.npy pose=pose.pt ...")],
+    model: Annotated[str, typer.Option(help="The model whose codes they are directions of.")],
+    out: Annotated[str, typer.Option(help="The bundle to write: the model and the directions.")],
+) -> None:
+    """Add attribute directions of other projects to a model: InterFaceGAN's .npy, e4e's .pt.
+
+    Several of them are replaced by the nearest orthogonal set, as in training.
+    """
+    pairs = [text.partition("=") for text in files]
+    if wrong := [text for text, (name, _, file) in zip(files, pairs, strict=True) if not (name and file)]:
+        raise WrongUsage(f"{wrong[0]!r} is not of the form attribute=file")
+    if len({name for name, _, _ in pairs}) < len(pairs):
+        raise WrongUsage("an attribute is given twice")
+    import_directions({name: file for name, _, file in pairs}, model, out)
+    typer.echo(f"{out}: directions of {', '.join(name for name, _, _ in pairs)}")
+
+
+@app.command("export-directions")
+def export_directions_command(
+    model: Annotated[str, typer.Argument(help="A model with directions.")],
+    out: Annotated[str, typer.Option(help="The folder or URI for a file an attribute.")],
+    form: Annotated[str, typer.Option("--format", help="npy or pt.")] = "npy",
+) -> None:
+    """Write a model's directions as files that other projects read: what an edit of strength 1 adds to a code."""
+    typer.echo("\n".join(export_directions(model, out, form)))

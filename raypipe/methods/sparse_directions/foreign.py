@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from raypipe.backbones.stylegan2.foreign_reading import is_torch_file, read_torch
 from raypipe.errors import BadWeights, UnknownAttribute, WrongUsage
-from raypipe.methods.sparse_directions.directions import Directions
+from raypipe.methods.sparse_directions.directions import Directions, directions_part, read_directions
 from raypipe.methods.sparse_directions.orthogonal import nearest_orthonormal
+from raypipe.weights import Part
 
 _NUMPY_MAGIC = b"\x93NUMPY"
 
@@ -48,6 +49,22 @@ def import_directions(files: Mapping[str, bytes], codes_NLD: Tensor) -> Directio
         highest=projections_NA.amax(0),
         units=lengths_A.float(),
     )
+
+
+def imported_part(files: Mapping[str, bytes], codes_NLD: Tensor) -> Part:
+    """The same as a part of a model bundle."""
+    return directions_part(import_directions(files, codes_NLD))
+
+
+def exported_files(part: Part, form: str) -> dict[str, bytes]:
+    """A file for each attribute, ``npy`` or ``pt``.
+
+    Raises:
+        BadWeights: the part holds no directions.
+    """
+    directions = read_directions(part)
+    export: Mapping[str, Callable[[Directions, str], bytes]] = {"npy": export_npy, "pt": export_pt}
+    return {name: export[form](directions, name) for name in directions.attributes}
 
 
 def export_npy(directions: Directions, attribute: str) -> bytes:
