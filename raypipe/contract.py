@@ -118,6 +118,27 @@ class Site:
     seed: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """What a method is evaluated on, three sets of faces without a person in common where persons are known.
+
+    A set's columns are those that the method asks for: ``w_plus`` [n,L,D] float32, ``labels`` [n,A] float32 of 0 and 1,
+    ``identity`` [n] int64 (the person), ``embedding`` [n,d] float32 (unit vectors of an identity network), ``image``
+    [n,s,s,3] uint8.
+
+    Attributes:
+        attributes: the columns of ``labels``.
+        train: to fit with.
+        validation: to choose settings with.
+        test: to be measured on.
+    """
+
+    attributes: tuple[str, ...]
+    train: Columns
+    validation: Columns
+    test: Columns
+
+
 @runtime_checkable
 class Recipe(Protocol):
     """How something is trained, one step at a time. Loop, data, logs and checkpoints belong to ``pipeline.train``.

@@ -18,6 +18,9 @@ app = LazyGroup(
         LazyCommand("encode", "raypipe.cli.encode:encode_command", "Images to latent codes in Parquet."),
         LazyCommand("train", "raypipe.cli.train:train_command", "Train a network, or fit attribute directions."),
         LazyCommand("edit", "raypipe.cli.edit:edit_command", "Change attributes of a face."),
+        LazyCommand(
+            "evaluate", "raypipe.cli.evaluate:evaluate_command", "A paper's tables on your faces, and what holds."
+        ),
         LazyCommand("synth", "raypipe.cli.synth:synth_command", "Made-up faces with exact ground truth."),
         LazyCommand("generate", "raypipe.cli.generate:generate_command", "Pictures from a model's generator."),
         LazyCommand("info", "raypipe.cli.info:info_command", "What a file, dataset or model is."),

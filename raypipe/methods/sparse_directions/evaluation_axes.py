@@ -56,7 +56,7 @@ def fit_ours(
     facts = DataFacts(rows=len(train["labels"]), attributes=faces.attributes, code_shape=(layers, width))
     site = Site(data=facts, device=device, seed=seed)
     return {
-        sparsity: fit_directions(dataclasses.replace(config, sparsity=sparsity, batch=0), site, train, faces.validation)
+        sparsity: fit_directions(dataclasses.replace(config, sparsity=sparsity), site, train, faces.validation)
         for sparsity in sparsities
     }
 
@@ -78,7 +78,31 @@ def fit_boundaries(faces: Faces, *, share: float, seed: int) -> Tensor:
         count = max(2, min(int(len(has_N) * share), int(has_N.sum()), int((1 - has_N).sum())))
         normals.append(fit_boundary(codes_NP, has_N, count=count, seed=seed).normal)
     normals_AP = torch.from_numpy(np.stack(normals))
-    return normals_AP / normals_AP.norm(dim=1, keepdim=True)
+    return _unit(normals_AP)
+
+
+def fit_one_by_one(config: SparseDirectionsConfig, faces: Faces, *, seed: int) -> Tensor:
+    """Unit normals [A,P] of algorithm 2 without its orthogonal step and with lambda = 0.
+
+    Every attribute is fitted for itself, on as many faces as ours: between this and ours lies orthogonality alone,
+    where between InterFaceGAN and ours there is also the number of faces.
+    """
+    codes_NP, labels_NA = faces.train["w_plus"].flatten(1), faces.train["labels"]
+    codes_NP = codes_NP - codes_NP.mean(0)
+    codes_NP = codes_NP / codes_NP.square().mean().sqrt()
+    share_A = labels_NA.mean(0)
+    random = torch.Generator().manual_seed(seed)
+    vectors_AP, biases_A = torch.zeros(labels_NA.shape[1], codes_NP.shape[1]), torch.zeros(labels_NA.shape[1])
+    for _ in range(config.steps):
+        rows = torch.randint(len(codes_NP), (config.batch or len(codes_NP),), generator=random)
+        batch_NP, has_NA = codes_NP[rows], labels_NA[rows]
+        signs_NA = 2 * has_NA - 1
+        weights_NA = 0.5 / torch.where(has_NA > 0, share_A, 1 - share_A)
+        is_inside_NA = signs_NA * (batch_NP @ vectors_AP.T + biases_A) < 1
+        pull_NA = signs_NA * weights_NA * is_inside_NA / len(rows)
+        vectors_AP += config.learning_rate * pull_NA.T @ batch_NP
+        biases_A += config.learning_rate * pull_NA.sum(0)
+    return _unit(vectors_AP.double())
 
 
 def in_turn(normals_AP: Tensor, faces: Faces) -> Axes:
@@ -89,6 +113,11 @@ def in_turn(normals_AP: Tensor, faces: Faces) -> Axes:
 def alone(normals_AP: Tensor, faces: Faces) -> Axes:
     """Each as it is: enough to adjust one attribute, and the best that can be said for the baseline."""
     return _measured(normals_AP, faces)
+
+
+def _unit(vectors_AP: Tensor) -> Tensor:
+    lengths_A1: Tensor = vectors_AP.norm(dim=1, keepdim=True)
+    return vectors_AP / lengths_A1
 
 
 def _measured(vectors_AP: Tensor, faces: Faces) -> Axes:

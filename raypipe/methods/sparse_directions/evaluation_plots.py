@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -93,10 +94,10 @@ def _energy(results: Results) -> Plot:
 
 def _energy_line(name: str, vectors_AP: Tensor) -> Line:
     width = vectors_AP.shape[1]
-    entries = (
-        torch.logspace(0, torch.tensor(float(width)).log10().item(), POINTS).round().long().clamp(1, width).unique()
-    )
-    return Line(name=name, x=entries.tolist(), y=energy_curves(vectors_AP).mean(0)[entries - 1].tolist())
+    spread = torch.logspace(0, math.log10(width), POINTS).round().long().clamp(1, width)
+    entries = sorted(set(spread.tolist()))
+    curve_P = energy_curves(vectors_AP).mean(0)
+    return Line(name=name, x=entries, y=[float(curve_P[count - 1]) for count in entries])
 
 
 def _two_errors(values_QR: Tensor) -> Tensor:

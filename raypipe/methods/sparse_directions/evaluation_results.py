@@ -31,7 +31,8 @@ class Results:
         tolerance: of the identity constraint.
         faces: how many there are to train with, to validate with, and in the gallery.
         unadjusted: the nearest codes to the query as it is.
-        scores: of our directions on the validation faces, by lambda.
+        rehearsals, rehearsal_unadjusted: the same searches among the validation faces.
+        errors: balanced error of our directions as classifiers of the validation faces, by lambda.
         vectors: our directions [A,P], by lambda.
         baseline_vectors: InterFaceGAN's, [A,P].
     """
@@ -45,15 +46,33 @@ class Results:
     queries: Queries
     unadjusted: Measured
     ours: Mapping[float, Measured]
-    scores: Mapping[float, Mapping[str, float]]
     baselines: Mapping[str, Measured]
+    rehearsals: Mapping[float, Measured]
+    rehearsal_unadjusted: Measured
+    errors: Mapping[float, float]
     vectors: Mapping[float, Tensor]
     baseline_vectors: Tensor
 
     @property
+    def rehearsed(self) -> Mapping[float, float]:
+        """lambda -> nDCG of the shortest lists among the validation faces, identity constrained."""
+        least_KQ = self.rehearsal_unadjusted.identity[..., 0] - self.tolerance
+        return {
+            sparsity: float(constrained(measured, least_KQ).ndcg[0].mean())
+            for sparsity, measured in self.rehearsals.items()
+        }
+
+    @property
     def chosen_sparsity(self) -> float:
-        """The lambda whose directions err least on the validation faces."""
-        return min(self.scores, key=lambda sparsity: self.scores[sparsity]["error"])
+        """The lambda that finds most among the validation faces."""
+        found = self.rehearsed
+        return max(found, key=lambda sparsity: found[sparsity])
+
+    @property
+    def chosen_above_zero(self) -> float:
+        """The same of those that make directions sparse."""
+        found = self.rehearsed
+        return max((sparsity for sparsity in found if sparsity), key=lambda sparsity: found[sparsity])
 
     @property
     def compared(self) -> Mapping[str, Measured]:

@@ -34,9 +34,10 @@ class Queries:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """All that does not depend on the directions, float32 [Q,G] each; a query's own face cannot be found.
+    """All that does not depend on the directions, float32, [Q,G] but for the codes; a query's own face is not found.
 
     Attributes:
+        codes: of the gallery, [G,P].
         distances: squared, between codes; infinite for the query's own face.
         relevant: 1 where a face shows the adjusted attribute as wanted.
         agreeing: the share of all attributes that are as wanted after the adjustment.
@@ -44,7 +45,7 @@ class Trial:
     """
 
     queries: Queries
-    codes_GP: Tensor
+    codes: Tensor
     distances: Tensor
     relevant: Tensor
     agreeing: Tensor
@@ -122,8 +123,8 @@ def adjusted_distances(trial: Trial, axes: Axes, preferences: Sequence[float]) -
     """
     queries = trial.queries
     # Centred, for rounding: both squares below are of differences.
-    middle_P = trial.codes_GP.mean(0)
-    projections_GA = (trial.codes_GP - middle_P) @ axes.vectors.T
+    middle_P = trial.codes.mean(0)
+    projections_GA = (trial.codes - middle_P) @ axes.vectors.T
     offsets_A = axes.vectors @ middle_P
     projections_QG = projections_GA.T[queries.attribute]
     own_Q1 = projections_GA[queries.rows, queries.attribute][:, None]

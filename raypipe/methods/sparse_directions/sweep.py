@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from raypipe.contract import Columns, Site
 from raypipe.methods.sparse_directions.config import SparseDirectionsConfig
 from raypipe.methods.sparse_directions.directions import Directions, read_directions
@@ -23,10 +25,13 @@ class Fit:
 
 
 def fit_directions(config: SparseDirectionsConfig, site: Site, training: Columns, held_out: Columns) -> Fit:
-    """``config.steps`` full-batch steps, in this process."""
+    """``config.steps`` steps in this process, each on ``config.batch`` rows drawn anew, or on all."""
     recipe = build_recipe(config, site)
+    random = torch.Generator().manual_seed(site.seed)
+    count = len(training["labels"])
     for _ in range(config.steps):
-        recipe.step(training)
+        rows = torch.randint(count, (config.batch,), generator=random).to(site.device) if config.batch else slice(None)
+        recipe.step({name: column[rows] for name, column in training.items()})
     recipe.finish([training])
     return Fit(read_directions(recipe.export()[PART]), recipe.evaluate([held_out]))
 
@@ -38,7 +43,7 @@ def scores_by_sparsity(
     held_out: Columns,
     sparsities: Sequence[float] = PAPER_SPARSITIES,
 ) -> Mapping[float, Mapping[str, float]]:
-    """lambda -> what the recipe's ``evaluate`` says of the held-out faces, after ``config.steps`` full-batch steps.
+    """lambda -> what the recipe's ``evaluate`` says of the held-out faces, after ``config.steps`` steps.
 
     The smallest ``error`` wins; every value starts from the same random directions.
     """
