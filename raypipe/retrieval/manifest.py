@@ -1,0 +1,174 @@
+"""What an index is: versions of one immutable JSON file each, the greatest of which counts.
+
+Every operation writes new files first and then the next ``manifest-N.json``, at once and only if nobody else wrote that
+version. Whoever reads sees the old index or the new one; files that no manifest names are leftovers, see ``changes``.
+
+::
+
+    INDEX/manifest-000002.json         INDEX/reduction-<sha>.npz
+    INDEX/shards/<sha>/...             INDEX/deleted/<shard>-<sha>.npy
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from raypipe import storage
+from raypipe.contract import SearchSpace
+from raypipe.errors import ModelMismatch, OutputInUse, RaypipeError, WrongUsage
+from raypipe.retrieval.files import FileInfo
+from raypipe.retrieval.shard_writer import Precision
+
+FORMAT = 1
+
+_NAME = re.compile(r"manifest-(\d{6,})\.json")
+_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What the vectors mean: only queries of the same method, space, model and directions can be compared with them.
+
+    ``model``: the fingerprint of the model's parts. ``directions``: the hash of the method's own weights, or "".
+    """
+
+    method: str
+    space: str
+    model: str
+    directions: str = ""
+
+    def require(self, asked: Binding) -> None:
+        """Raises:
+        ModelMismatch: the query belongs to something else; names all that differs.
+        """
+        different = [
+            f"{field.name} {getattr(asked, field.name)!r}, but the index {getattr(self, field.name)!r}"
+            for field in dataclasses.fields(self)
+            if getattr(asked, field.name) != getattr(self, field.name)
+        ]
+        if different:
+            raise ModelMismatch(f"the query has {'; '.join(different)}")
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """Rows of a shard that no answer may have."""
+
+    rows: int
+    file: FileInfo
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """A shard; ``codes``: the hash of the manifest of the dataset that its rows came from."""
+
+    name: str
+    rows: int
+    codes: str
+    files: tuple[FileInfo, ...]
+    deleted: Deleted | None = None
+
+    @property
+    def alive(self) -> int:
+        return self.rows - (self.deleted.rows if self.deleted else 0)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    version: int
+    binding: Binding
+    space: SearchSpace
+    precision: Precision
+    reduction: FileInfo
+    shards: tuple[ShardEntry, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows that can be found."""
+        return sum(shard.alive for shard in self.shards)
+
+    def next(self, shards: tuple[ShardEntry, ...]) -> Manifest:
+        """The following version, with these shards."""
+        return dataclasses.replace(self, version=self.version + 1, shards=shards)
+
+    def files(self) -> list[FileInfo]:
+        """Every file that this version needs."""
+        deleted = [shard.deleted.file for shard in self.shards if shard.deleted]
+        return [self.reduction, *(file for shard in self.shards for file in shard.files), *deleted]
+
+
+def manifest_name(version: int) -> str:
+    return f"manifest-{version:06d}.json"
+
+
+def versions(uri: str) -> list[int]:
+    """The versions at ``uri``, oldest first."""
+    return sorted(int(match[1]) for match in map(_NAME.fullmatch, storage.list_names(uri)) if match)
+
+
+def read_manifest(uri: str) -> Manifest:
+    """The newest version.
+
+    Raises:
+        WrongUsage: there is no index.
+        RaypipeError: its manifest is damaged, or written by a later version of this package.
+    """
+    for _ in range(_TRIES):
+        found = versions(uri)
+        if not found:
+            raise WrongUsage(f"no index at {uri!r}: it has no {manifest_name(1)}")
+        whole = storage.join(uri, manifest_name(found[-1]))
+        try:
+            return _parsed(storage.read_bytes(whole), whole)
+        except FileNotFoundError:  # a newer version came, and this one was swept away
+            continue
+    raise RaypipeError(f"{uri}: the newest manifest vanished {_TRIES} times while it was read")
+
+
+def publish(uri: str, manifest: Manifest) -> Manifest:
+    """Make this version the newest. From here on readers see it.
+
+    Raises:
+        OutputInUse: somebody else wrote that version in the meantime.
+    """
+    tree = {"format": FORMAT, **dataclasses.asdict(manifest)}
+    content = json.dumps(tree, indent=1).encode()
+    if not storage.create_exclusively(storage.join(uri, manifest_name(manifest.version)), content):
+        raise OutputInUse(
+            f"{uri}: version {manifest.version} of the index was written by another job; run the command again"
+        )
+    return manifest
+
+
+def _parsed(content: bytes, whole: str) -> Manifest:
+    try:
+        tree: dict[str, Any] = json.loads(content)
+        if tree.pop("format") != FORMAT:
+            raise RaypipeError(f"{whole} has another format than {FORMAT}, the one that this version reads")
+        told = tree["space"]
+        space = SearchSpace(told["width"], told["metric"], tuple(told["coordinates"]))
+        return Manifest(
+            version=tree["version"],
+            binding=Binding(**tree["binding"]),
+            space=space,
+            precision=tree["precision"],
+            reduction=FileInfo(**tree["reduction"]),
+            shards=tuple(_shard(entry) for entry in tree["shards"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise RaypipeError(f"{whole} is damaged: {error}") from error
+
+
+def _shard(tree: dict[str, Any]) -> ShardEntry:
+    deleted = tree["deleted"]
+    return ShardEntry(
+        name=tree["name"],
+        rows=tree["rows"],
+        codes=tree["codes"],
+        files=tuple(FileInfo(**file) for file in tree["files"]),
+        deleted=Deleted(deleted["rows"], FileInfo(**deleted["file"])) if deleted else None,
+    )
