@@ -114,17 +114,21 @@ def evaluate(config: EvaluationConfig, faces: Faces, parts: Mapping[str, Part], 
     Raises:
         WrongUsage: too few faces for the queries, or no attribute with enough faces of both kinds.
     """
-    results = measure(config, with_attributes(faces, config.least_faces), device)
+    return report_of(measure(config, with_attributes(faces, config.least_faces), device))
+
+
+def report_of(results: Results) -> Report:
+    """Tables, curves, claims and choices of what was measured."""
     return Report(tables=tables(results), plots=plots(results), claims=claims(results), choices=choices(results))
 
 
 def measure(config: EvaluationConfig, faces: Faces, device: torch.device) -> Results:
     """Everything that the report is made of."""
+    trial = _trial(config, faces.test, config.queries)
+    rehearsal = _trial(config, faces.validation, min(config.queries, len(faces.validation["labels"])))
     fits = fit_ours(config.directions, faces, config.sparsities, device, config.seed)
     ours = {sparsity: axes_of(fit) for sparsity, fit in fits.items()}
     baselines = _baselines(config, faces)
-    trial = _trial(config, faces.test, config.queries)
-    rehearsal = _trial(config, faces.validation, min(config.queries, len(faces.validation["labels"])))
     return Results(
         grid=config.grid,
         tolerance=config.identity_tolerance,
