@@ -154,6 +154,20 @@ def test_w_avg_follows_the_mean_w() -> None:
     assert bool(((part.tensors["w_avg"] - w.mean(0)).abs() < 6 * spread).all())
 
 
+def test_a_warm_start_begins_with_the_given_networks() -> None:
+    trained = build()
+    trained.step(batches(1)[0])
+    parts = trained.export()
+    warm = dataclasses.replace(TINY, warm_start=True, channels=())
+    begun = build_recipe(warm, Site(data=FACTS, parts=parts, seed=7)).export()
+    for name, part in parts.items():
+        assert all(torch.equal(begun[name].tensors[key], tensor) for key, tensor in part.tensors.items())
+    with pytest.raises(WrongUsage, match="a warm start needs a model with a generator"):
+        build(warm)
+    with pytest.raises(WrongUsage, match=r"has \(size, labels\) \(8, 2\), and the data ask for \(16, 2\)"):
+        build_recipe(warm, Site(data=dataclasses.replace(FACTS, size=16), parts=parts))
+
+
 def test_exported_parts_are_the_networks() -> None:
     recipe = build()
     (batch,) = batches(1)

@@ -25,12 +25,18 @@ from raypipe.backbones.stylegan2.losses import (
     path_lengths,
     r1_penalties,
 )
-from raypipe.backbones.stylegan2.parts import discriminator_part, generator_part
+from raypipe.backbones.stylegan2.parts import (
+    discriminator_part,
+    generator_part,
+    load_discriminator,
+    load_generator,
+)
 from raypipe.backbones.stylegan2.players import Player
 from raypipe.backbones.stylegan2.training_config import Config
 from raypipe.blocks.optimising import microbatches, update_average
 from raypipe.blocks.randomness import Draws
 from raypipe.contract import Columns, Share, Site
+from raypipe.errors import WrongUsage
 from raypipe.weights import Part
 
 __all__ = ["Config", "StyleGAN2Recipe", "build_recipe", "columns"]
@@ -61,8 +67,7 @@ class StyleGAN2Recipe:
     def __init__(self, config: Config, site: Site) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(site.seed)
-            generator = Generator(config.generator(site.data)).to(site.device)
-            discriminator = Discriminator(config.discriminator(site.data)).to(site.device)
+            generator, discriminator = _networks(config, site)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         self._config, self._site = config, site
         self._generator = Player(
@@ -280,6 +285,26 @@ class StyleGAN2Recipe:
     def _precision(self) -> torch.autocast:
         on_cuda = self._site.device.type == "cuda"
         return torch.autocast(self._site.device.type, torch.bfloat16, enabled=self._config.bf16 and on_cuda)
+
+
+def _networks(config: Config, site: Site) -> tuple[Generator, Discriminator]:
+    """New ones, or with ``warm_start`` the site's, as far as it has them.
+
+    Raises:
+        WrongUsage: a warm start without a generator, or with networks for other data.
+    """
+    generator, discriminator = Generator(config.generator(site.data)), Discriminator(config.discriminator(site.data))
+    if config.warm_start:
+        if "generator" not in site.parts:
+            raise WrongUsage("a warm start needs a model with a generator: give one with --model")
+        wanted = (site.data.size, generator.config.label_dim)
+        generator = load_generator(site.parts["generator"], site.device).train()
+        if "discriminator" in site.parts:
+            discriminator = load_discriminator(site.parts["discriminator"], site.device).train()
+        given = (generator.config.size, generator.config.label_dim)
+        if given != wanted:
+            raise WrongUsage(f"the generator to start with has (size, labels) {given}, and the data ask for {wanted}")
+    return generator.to(site.device), discriminator.to(site.device)
 
 
 def _as_it_is(images: Tensor) -> Tensor:

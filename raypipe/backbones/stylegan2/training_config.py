@@ -20,6 +20,8 @@ class Config:
         batch: pictures of the global batch.
         accumulate: passes whose gradients make one step, to save memory.
         conditional: whether the networks are told the labels.
+        warm_start: begin with the networks of the given models (transfer learning, section 4.3 of the ADA paper): their
+            sizes then count, not those here.
         mirror: whether half of the real pictures are mirrored.
         learning_rate: of Adam, before the correction for lazy regularisation.
         r1_gamma: weight of R1; None = 0.0002 * size^2 / batch (Karras et al. 2020, ADA, appendix C).
@@ -45,6 +47,7 @@ class Config:
     steps: int = 200_000
     accumulate: int = 1
     conditional: bool = False
+    warm_start: bool = False
     mirror: bool = True
     style_dim: int = 512
     mapping_layers: int = 8
