@@ -24,7 +24,7 @@ from raypipe.methods.sparse_directions.evaluation_axes import (
 from raypipe.methods.sparse_directions.evaluation_choices import choices
 from raypipe.methods.sparse_directions.evaluation_claims import claims
 from raypipe.methods.sparse_directions.evaluation_plots import plots
-from raypipe.methods.sparse_directions.evaluation_results import INTERFACEGAN, Results
+from raypipe.methods.sparse_directions.evaluation_results import INTERFACEGAN, ONE_BY_ONE, Results, not_orthogonal
 from raypipe.methods.sparse_directions.evaluation_search import (
     LONGEST,
     Trial,
@@ -136,6 +136,7 @@ def measure(config: EvaluationConfig, faces: Faces, device: torch.device) -> Res
         seed=config.seed,
         attributes=faces.attributes,
         faces=(len(faces.train["labels"]), len(faces.validation["labels"]), len(faces.test["labels"])),
+        interfacegan_share=config.interfacegan_share,
         queries=trial.queries,
         unadjusted=unadjusted(trial),
         ours={sparsity: search(trial, axes, config.grid) for sparsity, axes in ours.items()},
@@ -153,9 +154,9 @@ def _baselines(config: EvaluationConfig, faces: Faces) -> dict[str, Axes]:
     separate_AP = fit_one_by_one(config.directions, faces, seed=config.seed)
     return {
         INTERFACEGAN: in_turn(boundaries_AP, faces),
-        "InterFaceGAN, not orthogonal": alone(boundaries_AP, faces),
-        "One by one, all faces": in_turn(separate_AP, faces),
-        "One by one, all faces, not orthogonal": alone(separate_AP, faces),
+        not_orthogonal(INTERFACEGAN): alone(boundaries_AP, faces),
+        ONE_BY_ONE: in_turn(separate_AP, faces),
+        not_orthogonal(ONE_BY_ONE): alone(separate_AP, faces),
     }
 
 

@@ -46,7 +46,7 @@ def _over_preferences(results: Results, title: str, y_label: str, curves: Mappin
     return Plot(
         title=title,
         x_label="preference of the adjusted attribute",
-        y_label=y_label,
+        y_label=f"{y_label} (band: two standard errors)",
         is_log_x=True,
         lines=[
             Line(

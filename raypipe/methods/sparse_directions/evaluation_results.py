@@ -19,7 +19,7 @@ from raypipe.methods.sparse_directions.evaluation_settings import (
     mean_and_interval,
 )
 
-INTERFACEGAN, OURS = "InterFaceGAN", "Ours"
+INTERFACEGAN, ONE_BY_ONE, OURS = "InterFaceGAN", "One by one, all faces", "Ours"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -30,6 +30,7 @@ class Results:
         grid: the preferences that were tried, ascending, 1 among them.
         tolerance: of the identity constraint.
         faces: how many there are to train with, to validate with, and in the gallery.
+        interfacegan_share: how many of the training faces its boundaries see of each kind at most.
         unadjusted: the nearest codes to the query as it is.
         rehearsals, rehearsal_unadjusted: the same searches among the validation faces.
         errors: balanced error of our directions as classifiers of the validation faces, by lambda.
@@ -43,6 +44,7 @@ class Results:
     seed: int
     attributes: tuple[str, ...]
     faces: tuple[int, int, int]
+    interfacegan_share: float
     queries: Queries
     unadjusted: Measured
     ours: Mapping[float, Measured]
@@ -94,3 +96,8 @@ class Results:
     def interval(self, values_Q: Tensor) -> Interval:
         """Of a mean over the queries."""
         return mean_and_interval(values_Q, resamples=self.resamples, seed=self.seed)
+
+
+def not_orthogonal(name: str) -> str:
+    """The name of a baseline whose directions are taken as fitted."""
+    return f"{name}, not orthogonal"
