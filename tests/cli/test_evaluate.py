@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from jobs import evaluate as evaluate_job
 from raypipe.cli import main
+from raypipe.cli.evaluate import read_job
+from raypipe.config import read_yaml
 from tests.pipeline.evaluate.models import tiny_identity
 
 FEW = ("train=150", "validation=50", "test=75")
@@ -107,3 +110,11 @@ def test_wrong_usage_is_exit_code_2(
 ) -> None:
     assert run(monkeypatch, *words(model, identity, *more)) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_jobs_settings_are_read_as_the_commands() -> None:
+    settings = Path(evaluate_job.__file__).parent / "configs" / "evaluate.yaml"
+    job = read_job(read_yaml(settings.read_text()), ["data.uri=elsewhere", "queries=7", "run.limit=9"])
+    assert (job.config.data.uri, job.config.limit, job.method.queries) == ("elsewhere", 9, 7)
+    assert evaluate_job.main([]) == 2
+    assert evaluate_job.main([str(settings), "run.method=nothing"]) == 2
