@@ -150,9 +150,15 @@ class _Shares(Datasource):  # type: ignore[misc]
 def _read(job: ray.ObjectRef, steps: range, rank: int, workers: int) -> Iterator[pa.Table]:
     batches = replace(_opened(ray.get(job)), rank=rank, workers=workers)
     known = set(batches.rejected)
-    shares = [(step, batches.of_step(step)) for step in steps]
+    rows = [batches.rows_of_step(step) for step in steps]
+    arrays = batches.reader.read(np.concatenate(rows))
     rejected = json.dumps({name: why for name, why in batches.rejected.items() if name not in known})
-    yield pa.concat_tables(_to_table(share, step, rank, rejected) for step, share in shares)
+    told = {
+        STEP: pa.array(np.repeat(steps, len(rows[0]))),
+        RANK: pa.array([rank] * len(rows) * len(rows[0])),
+        REJECTED: pa.array([rejected] * len(rows) * len(rows[0])),
+    }
+    yield pa.table({name: _to_column(array) for name, array in arrays.items()} | told)
 
 
 @lru_cache(maxsize=1)
@@ -162,12 +168,6 @@ def _opened(job: TrainJob) -> LocalBatches:
     split = split_rows(reader, held_out=job.config.data.held_out)
     order = split.order(reader.groups, batch=job.recipe.batch, seed=job.config.seed)
     return LocalBatches(reader, order, split.training)
-
-
-def _to_table(arrays: Arrays, step: int, rank: int, rejected: str) -> pa.Table:
-    rows = len(next(iter(arrays.values())))
-    told = {STEP: pa.array([step] * rows), RANK: pa.array([rank] * rows), REJECTED: pa.array([rejected] * rows)}
-    return pa.table({name: _to_column(array) for name, array in arrays.items()} | told)
 
 
 def _to_column(array: npt.NDArray[Any]) -> pa.Array:

@@ -44,7 +44,11 @@ class LocalBatches:
 
     def of_step(self, step: int) -> Arrays:
         """This worker's share of one step's batch."""
-        return self.reader.read(self.rows[self.order.of_step(step)][self.rank :: self.workers])
+        return self.reader.read(self.rows_of_step(step))
+
+    def rows_of_step(self, step: int) -> Rows:
+        """Their numbers."""
+        return self.rows[self.order.of_step(step)][self.rank :: self.workers]
 
     def from_step(self, step: int) -> Iterator[Arrays]:
         """The same batch over and over where a batch is all rows: it is read once."""

@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return celeba_folder(tmp_path_factory.mktemp("faces") / "in", 48)
 
 
-def job_for(folder: Path | str, out: Path, **settings: Any) -> TrainJob:
+def job_for(folder: Path | str, out: Path | str, **settings: Any) -> TrainJob:
     data = DataConfig(uri=str(folder), size=32, attributes=("Male", "Smiling"), held_out=9)
     config = TrainConfig(recipe="attributes", out=str(out), data=data, log_every=3, checkpoint_every=5)
     return TrainJob(config=replace(config, **settings), recipe=RECIPE)
