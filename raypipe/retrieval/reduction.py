@@ -10,6 +10,7 @@ N rows, S sampled rows, A attributes, R numbers of the rest, D axes, L lists, W 
 from __future__ import annotations
 
 import io
+import zipfile
 from dataclasses import dataclass
 
 import faiss
@@ -57,7 +58,10 @@ class RowSample:
 
 @dataclass(frozen=True, eq=False)
 class Reduced:
-    """N rows, centred and scaled, float64: ``axes`` y [N,D], ``cut`` t [N], ``attributes`` u [N,A], ``length`` |r| [N]."""
+    """N rows, centred and scaled, float64.
+
+    ``axes`` y [N,D], ``cut`` t [N], ``attributes`` u [N,A], ``length`` |r| [N].
+    """
 
     axes: Array
     cut: Array
@@ -103,7 +107,7 @@ class Reduction:
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 return Reduction(file["mean"], file["axes"], file["centroids"], float(file["scale"]))
-        except (ValueError, KeyError, OSError, EOFError) as error:
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise RaypipeError(f"the index's reduction is damaged: {error}") from error
 
 

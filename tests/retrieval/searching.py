@@ -1,0 +1,78 @@
+"""Small indexes, and the plain computation that every answer is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from raypipe.contract import SearchSpace
+from raypipe.retrieval.build import IndexSettings, build
+from raypipe.retrieval.index import Index, open_index
+from raypipe.retrieval.manifest import Binding
+from raypipe.retrieval.reduction import fixed_columns
+from raypipe.retrieval.shard_writer import Block
+
+Array = npt.NDArray[Any]
+
+BINDING = Binding("method", "space", "model-1", "directions-1")
+
+
+def weighted_space(attributes: int, rest: int) -> SearchSpace:
+    names = tuple(f"a{i}" for i in range(attributes))
+    return SearchSpace(attributes + rest, "weighted_l2" if attributes else "l2", names)
+
+
+def names(count: int, first: int = 0) -> list[str]:
+    return [f"face-{i:04d}" for i in range(first, first + count)]
+
+
+def blocks(ids: Sequence[str], vectors: Array, labels: Mapping[str, Sequence[Any]] | None = None) -> Iterable[Block]:
+    """Blocks of uneven sizes."""
+    table = pa.table({"image_id": pa.array(ids, pa.string()), **(labels or {})})
+    start, size = 0, 1
+    while start < len(ids):
+        yield Block(table.slice(start, size), vectors[start : start + size])
+        start, size = start + size, size * 2 + 1
+
+
+def tiny_settings(space: SearchSpace, *, axes: int = 2, rows_per_shard: int = 1000, lists: int = 4) -> IndexSettings:
+    """So few axes that the bounds are loose."""
+    rest = space.width - len(space.coordinates)
+    columns = fixed_columns(len(space.coordinates)) + min(axes, rest)
+    return IndexSettings(memory_per_row=8 + 2 * columns, rows_per_shard=rows_per_shard, lists=lists)
+
+
+def built(
+    folder: Path | str,
+    space: SearchSpace,
+    vectors: Array,
+    *,
+    ids: Sequence[str] | None = None,
+    labels: Mapping[str, Sequence[Any]] | None = None,
+    settings: IndexSettings | None = None,
+) -> Index:
+    chosen = names(len(vectors)) if ids is None else ids
+    read: Callable[[], Iterable[Block]] = lambda: blocks(chosen, vectors, labels)  # noqa: E731
+    build(str(folder), space, BINDING, read, settings or tiny_settings(space))
+    return open_index(str(folder))
+
+
+def plain_distances(space: SearchSpace, vectors: Array, asked: Array, prefer: Mapping[str, float]) -> Array:
+    """Equation 3 as it is printed, in float64; half of it between vectors of length 1 for the cosine."""
+    rows, target = vectors.astype(np.float64), asked.astype(np.float64)
+    if space.metric == "cosine":
+        return 1 - rows @ target / np.linalg.norm(rows, axis=1) / np.linalg.norm(target)
+    weights = np.ones(space.width)
+    weights[: len(space.coordinates)] = [prefer.get(name, 1.0) for name in space.coordinates]
+    return np.asarray(((rows - target) ** 2 * weights).sum(1))
+
+
+def plain_nearest(distances: Array, ids: Sequence[str], k: int, allowed: Array | None = None) -> list[str]:
+    """By distance, then id."""
+    rows = range(len(ids)) if allowed is None else np.flatnonzero(allowed).tolist()
+    return [ids[row] for row in sorted(rows, key=lambda row: (distances[row], ids[row]))[:k]]

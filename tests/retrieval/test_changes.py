@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raypipe import storage
+from raypipe.contract import SearchSpace
+from raypipe.errors import ModelMismatch, OutputInUse, RaypipeError, WrongUsage
+from raypipe.retrieval.answer import Wish
+from raypipe.retrieval.build import build
+from raypipe.retrieval.changes import append, compact, delete, sweep
+from raypipe.retrieval.index import open_index
+from raypipe.retrieval.manifest import Binding, publish, read_manifest, versions
+from raypipe.retrieval.space import make_target
+from raypipe.retrieval.verify import problems
+from tests.retrieval.searching import BINDING, blocks, built, names, tiny_settings, weighted_space
+
+SPACE = weighted_space(2, 4)
+VECTORS = np.random.default_rng(0).standard_normal((60, 6)).astype(np.float32)
+
+
+def found(folder: Path) -> list[tuple[str, float]]:
+    """All ids with their distances from one target, nearest first."""
+    (answer,) = open_index(str(folder)).search([make_target(SPACE, VECTORS[0])], Wish(k=200), asked=BINDING)
+    return [(hit.id, hit.distance) for hit in answer.hits]
+
+
+def start(folder: Path, rows: int = 40) -> None:
+    built(folder, SPACE, VECTORS[:rows], settings=tiny_settings(SPACE, rows_per_shard=25))
+
+
+def append_rest(folder: Path) -> Any:
+    return append(str(folder), BINDING, blocks(names(20, 40), VECTORS[40:]), rows_per_shard=15)
+
+
+def test_appended_rows_are_found_as_if_they_had_always_been_there(tmp_path: Path) -> None:
+    start(tmp_path / "a")
+    append_rest(tmp_path / "a")
+    start(tmp_path / "b", rows=60)
+    assert found(tmp_path / "a") == found(tmp_path / "b")
+
+
+def test_appending_the_same_rows_again_adds_nothing(tmp_path: Path) -> None:
+    start(tmp_path)
+    append_rest(tmp_path)
+    append_rest(tmp_path)
+    assert read_manifest(str(tmp_path)).rows == 60
+
+
+def test_rows_of_another_model_are_refused(tmp_path: Path) -> None:
+    start(tmp_path)
+    with pytest.raises(ModelMismatch, match="model 'model-2', but the index 'model-1'"):
+        append(str(tmp_path), Binding("method", "space", "model-2", "directions-1"), [], rows_per_shard=9)
+
+
+def test_deleted_ids_are_gone_at_once_and_again_after_a_second_delete(tmp_path: Path) -> None:
+    start(tmp_path)
+    before = found(tmp_path)
+    gone = {before[0][0], before[7][0]}
+    assert delete(str(tmp_path), [*gone, "nobody"]) == 2
+    assert found(tmp_path) == [hit for hit in before if hit[0] not in gone]
+    assert delete(str(tmp_path), gone) == 0
+    assert versions(str(tmp_path)) == [1, 2]
+    assert delete(str(tmp_path), [before[3][0]]) == 1
+    assert read_manifest(str(tmp_path)).rows == len(found(tmp_path)) == 37
+
+
+def test_compact_keeps_every_answer_and_nothing_of_what_was_deleted(tmp_path: Path) -> None:
+    start(tmp_path)
+    append_rest(tmp_path)
+    delete(str(tmp_path), names(25))
+    before = found(tmp_path)
+    manifest = compact(str(tmp_path), rows_per_shard=50)
+    assert found(tmp_path) == before
+    assert [(shard.rows, shard.deleted) for shard in manifest.shards] == [(35, None)]
+    kept = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert kept == {file.name for file in manifest.files()} | {"manifest-000004.json"}
+    erased = VECTORS[3, 2:].tobytes()
+    assert not any(erased in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert problems(str(tmp_path)) == []
+
+
+def test_compact_keeps_the_very_bits_of_a_cosine(tmp_path: Path) -> None:
+    space = SearchSpace(6, "cosine")
+    index = built(tmp_path, space, VECTORS, settings=tiny_settings(space))
+    target = [make_target(space, VECTORS[1])]
+    (before,) = index.search(target, Wish(k=60), asked=BINDING)
+    delete(str(tmp_path), [before.hits[-1].id])
+    compact(str(tmp_path), rows_per_shard=100)
+    (after,) = open_index(str(tmp_path)).search(target, Wish(k=60), asked=BINDING)
+    assert [(hit.id, hit.distance) for hit in after.hits] == [(hit.id, hit.distance) for hit in before.hits[:-1]]
+
+
+def test_who_reads_while_it_changes_keeps_the_old_version(tmp_path: Path) -> None:
+    start(tmp_path)
+    index = open_index(str(tmp_path))
+    target = [make_target(SPACE, VECTORS[0])]
+    (before,) = index.search(target, Wish(k=200), asked=BINDING)
+    delete(str(tmp_path), names(30))
+    compact(str(tmp_path), rows_per_shard=50)
+    (still,) = index.search(target, Wish(k=200), asked=BINDING)
+    assert [hit.id for hit in still.hits] == [hit.id for hit in before.hits]
+
+
+def test_of_two_writers_the_slower_is_told(tmp_path: Path) -> None:
+    start(tmp_path)
+    old = read_manifest(str(tmp_path))
+    delete(str(tmp_path), names(1))
+    with pytest.raises(OutputInUse, match="version 2 of the index was written by another job"):
+        publish(str(tmp_path), old.next(old.shards))
+    with pytest.raises(OutputInUse, match="holds an index already"):
+        start(tmp_path)
+
+
+def test_sweep_deletes_leftovers_and_no_foreign_file(tmp_path: Path) -> None:
+    start(tmp_path)
+    for name in ("shards/0123/rest.bin", ".staging-x/rest.bin", "run.json", ".manifest-000002.json.0a0a0a0a.tmp"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert sweep(str(tmp_path)) == 3
+    assert (tmp_path / "run.json").exists()
+    assert problems(str(tmp_path)) == []
+
+
+class Killed(BaseException):
+    """Nobody catches it, as nobody catches a kill."""
+
+
+def build_all(folder: Path) -> None:
+    settings = tiny_settings(SPACE, rows_per_shard=25)
+    build(str(folder), SPACE, BINDING, lambda: blocks(names(40), VECTORS[:40]), settings)
+
+
+def delete_some(folder: Path) -> None:
+    delete(str(folder), names(30))
+
+
+def compact_all(folder: Path) -> None:
+    compact(str(folder), rows_per_shard=50)
+
+
+def state(folder: Path) -> list[tuple[str, float]] | None:
+    try:
+        return found(folder)
+    except WrongUsage:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("before", "operation"),
+    [
+        ([], build_all),
+        ([build_all], append_rest),
+        ([build_all], delete_some),
+        ([build_all, delete_some], compact_all),
+    ],
+)
+def test_killed_at_any_write_the_index_is_the_old_or_the_new_one(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: list[Callable[[Path], None]],
+    operation: Callable[[Path], None],
+) -> None:
+    complete = tmp_path / "complete"
+    for step in before:
+        step(complete)
+    old = state(complete)
+    operation(complete)
+    new = state(complete)
+    seen_old = seen_new = False
+    for kill_at in range(1000):
+        folder = tmp_path / str(kill_at)
+        for step in before:
+            step(folder)
+        with monkeypatch.context() as patched:
+            killed = kill(patched, kill_at, lambda folder=folder: operation(folder))
+        now = state(folder)
+        assert now in (old, new)
+        seen_old, seen_new = seen_old or now == old, seen_new or (killed and now == new)
+        if not killed:
+            break
+        if state(folder) == old or operation is not build_all:
+            operation(folder)
+        assert state(folder) == new
+        sweep(str(folder))
+        assert problems(str(folder), queries=0) == []
+    assert seen_old
+    assert kill_at > 3
+
+
+def kill(patched: pytest.MonkeyPatch, at: int, run: Callable[[], None]) -> bool:
+    """Run until the ``at``-th change of the disk, which still happens or not, in turns. Whether it came so far."""
+    count = 0
+
+    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
+        def change(*arguments: Any, **options: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == at // 2 + 1:
+                if at % 2:
+                    original(*arguments, **options)
+                raise Killed
+            return original(*arguments, **options)
+
+        return change
+
+    for name in ("replace", "link", "remove"):
+        patched.setattr(os, name, counted(getattr(os, name)))
+    patched.setattr(storage, "write_bytes", counted(storage.write_bytes))
+    patched.setattr("numpy.savez", counted(np.savez))
+    try:
+        run()
+    except Killed:
+        return True
+    return False
+
+
+def test_a_manifest_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    start(tmp_path)
+    text = (tmp_path / "manifest-000001.json").read_text()
+    (tmp_path / "manifest-000002.json").write_text(text.replace('"format": 1', '"format": 2'))
+    with pytest.raises(RaypipeError, match="has another format than 1"):
+        read_manifest(str(tmp_path))
+    (tmp_path / "manifest-000003.json").write_text("{")
+    with pytest.raises(RaypipeError, match="is damaged"):
+        read_manifest(str(tmp_path))

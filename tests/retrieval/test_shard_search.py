@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import tempfile
+from typing import Literal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raypipe.contract import SearchSpace
+from raypipe.retrieval.answer import Diversity, Wish
+from raypipe.retrieval.filters import Between, Equals
+from raypipe.retrieval.plan import Kind
+from raypipe.retrieval.shard_search import search_shard
+from raypipe.retrieval.space import make_target
+from tests.retrieval.searching import built, names, plain_distances, plain_nearest, tiny_settings, weighted_space
+
+PLANS: tuple[Kind, ...] = ("compare all", "scan", "lists", "window")
+
+
+def clustered(rows: int, width: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal((rows, width)) + 4 * rng.standard_normal((5, width))[rng.integers(0, 5, rows)]).astype(
+        np.float32
+    )
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.integers(1, 120),
+    attributes=st.integers(0, 3),
+    rest=st.integers(0, 6),
+    k=st.integers(1, 30),
+    weights=st.lists(st.sampled_from([0.0, 1.0, 1.0, 10.0, 1000.0]), min_size=3, max_size=3),
+    deep=st.sampled_from([1, 3, 40]),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_plan_gives_the_plain_answer(
+    seed: int, rows: int, attributes: int, rest: int, k: int, weights: list[float], deep: int
+) -> None:
+    """Whole numbers: ties and duplicates abound, and are decided by id."""
+    space = weighted_space(attributes, max(rest, 1 - attributes))
+    rng = np.random.default_rng(seed)
+    vectors = rng.integers(-deep, deep + 1, (rows, space.width)).astype(np.float32)
+    ids = rng.permutation(names(rows)).tolist()
+    prefer = dict(zip(space.coordinates, weights, strict=False))
+    asked = rng.integers(-deep, deep + 1, space.width).astype(np.float32)
+    expected = plain_nearest(plain_distances(space, vectors, asked, prefer), ids, k)
+    with tempfile.TemporaryDirectory() as folder:
+        (shard,) = built(folder, space, vectors, ids=ids).shards()
+        for only in (None, *PLANS):
+            answer = search_shard(shard, make_target(space, asked, prefer), Wish(k=k), None, only)
+            assert [hit.id for hit in answer.hits] == expected, only
+            assert answer.certified, only
+            assert answer.exhausted == (rows <= k)
+
+
+@pytest.mark.parametrize("prefer", [{}, {"a0": 0.0}, {"a0": 10.0}, {"a1": 1000.0}, {"a0": 1000.0, "a2": 1000.0}])
+@pytest.mark.parametrize("only", [None, *PLANS])
+def test_the_end_of_the_range_of_an_attribute(
+    tmp_path_factory: pytest.TempPathFactory, only: Kind | None, prefer: dict[str, float]
+) -> None:
+    space, vectors = weighted_space(3, 20), clustered(3000, 23, seed=1)
+    (shard,) = built(
+        tmp_path_factory.mktemp("index"),
+        space,
+        vectors,
+        settings=tiny_settings(space, axes=6, rows_per_shard=3000, lists=32),
+    ).shards()
+    asked = vectors[7].copy()
+    asked[:3] = vectors[:, :3].max(0)
+    answer = search_shard(shard, make_target(space, asked, prefer), Wish(), None, only)
+    distances = plain_distances(space, vectors, asked, prefer)
+    assert [hit.id for hit in answer.hits] == plain_nearest(distances, names(3000), 20)
+    assert answer.certified
+    if only in ("scan", "lists"):
+        assert answer.explanations[0].compared < 3000
+    if only == "window" and prefer.get("a1") == 1000:
+        assert answer.explanations[0].plan == "window"
+        assert answer.explanations[0].scanned + answer.explanations[0].compared < 1000
+
+
+def test_a_hit_says_why(tmp_path: str) -> None:
+    space, vectors = weighted_space(2, 4), clustered(50, 6, seed=2)
+    (shard,) = built(tmp_path, space, vectors).shards()
+    asked = vectors[0] + np.float32(0.5)
+    for hit in search_shard(shard, make_target(space, asked, {"a1": 30.0}), Wish(k=5), None).hits:
+        row = vectors[names(50).index(hit.id)].astype(np.float64)
+        assert hit.attributes == pytest.approx({"a0": (asked[0] - row[0]) ** 2, "a1": 30 * (asked[1] - row[1]) ** 2})
+        assert hit.rest == pytest.approx(((asked[2:] - row[2:]) ** 2).sum())
+        assert hit.distance == pytest.approx(sum(hit.attributes.values()) + hit.rest)
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+@pytest.mark.parametrize("only", [None, "scan", "lists"])
+def test_spaces_without_attributes(tmp_path: str, metric: Literal["l2", "cosine"], only: Kind | None) -> None:
+    space, vectors = SearchSpace(16, metric), clustered(800, 16, seed=3)
+    (shard,) = built(tmp_path, space, vectors, settings=tiny_settings(space, axes=4)).shards()
+    asked = vectors[5] * np.float32(3)
+    answer = search_shard(shard, make_target(space, asked), Wish(k=10), None, only)
+    distances = plain_distances(space, vectors, asked, {})
+    assert [hit.id for hit in answer.hits] == plain_nearest(distances, names(800), 10)
+    np.testing.assert_allclose([hit.distance for hit in answer.hits], np.sort(distances)[:10], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("only", [None, *PLANS])
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.5])
+def test_filters_are_exact_however_few_rows_pass(tmp_path: str, share: float, only: Kind | None) -> None:
+    space, vectors = weighted_space(2, 10), clustered(4000, 12, seed=4)
+    luck = np.random.default_rng(5).random(4000)
+    (shard,) = built(
+        tmp_path, space, vectors, labels={"luck": luck}, settings=tiny_settings(space, axes=5, rows_per_shard=4000)
+    ).shards()
+    wish = Wish(k=10, condition=Between("luck", None, share))
+    answer = search_shard(
+        shard, make_target(space, vectors[9], {"a0": 50.0}), wish, shard.allowed(wish.condition), only
+    )
+    distances = plain_distances(space, vectors, vectors[9], {"a0": 50.0})
+    assert [hit.id for hit in answer.hits] == plain_nearest(distances, names(4000), 10, luck <= share)
+    assert answer.certified
+    assert answer.explanations[0].rows == (luck <= share).sum()
+
+
+@pytest.mark.parametrize("only", [None, *PLANS])
+def test_at_most_so_many_hits_of_a_person_and_never_an_excluded_one(tmp_path: str, only: Kind | None) -> None:
+    space, vectors = weighted_space(1, 6), clustered(600, 7, seed=6)
+    people = [None if i % 7 == 0 else f"p{i % 5}" for i in range(600)]
+    (shard,) = built(tmp_path, space, vectors, labels={"person": people}).shards()
+    distances, excluded = plain_distances(space, vectors, vectors[0], {"a0": 5.0}), frozenset(names(3))
+    wish = Wish(k=30, exclude=excluded, diversity=Diversity("person", 2))
+    answer = search_shard(shard, make_target(space, vectors[0], {"a0": 5.0}), wish, None, only)
+    expected, counts = [], dict.fromkeys(people, 0)
+    for row in np.argsort(distances):
+        counts[people[row]] += 1
+        if names(600)[row] in excluded:
+            counts[people[row]] -= 1
+        elif people[row] is None or counts[people[row]] <= 2:
+            expected.append(names(600)[row])
+    assert [hit.id for hit in answer.hits] == expected[:30]
+    assert answer.certified
+
+
+def test_rows_too_long_for_the_scan_are_found_all_the_same(tmp_path: str) -> None:
+    space, vectors = weighted_space(1, 8), clustered(500, 9, seed=7)
+    vectors[:4] *= np.float32(1e6)
+    settings_ = tiny_settings(space, axes=3)
+    (shard,) = built(tmp_path, space, np.concatenate([vectors[4:], vectors[:4]]), settings=settings_).shards()
+    ids = names(500)
+    for asked in (vectors[1], vectors[100]):
+        for only in PLANS:
+            answer = search_shard(shard, make_target(space, asked), Wish(k=6), None, only)
+            distances = plain_distances(space, np.concatenate([vectors[4:], vectors[:4]]), asked, {})
+            assert [hit.id for hit in answer.hits] == plain_nearest(distances, ids, 6)
+
+
+def test_less_than_all_is_only_done_when_asked_and_then_said(tmp_path: str) -> None:
+    space, vectors = weighted_space(1, 30), np.random.default_rng(8).standard_normal((6000, 31)).astype(np.float32)
+    (shard,) = built(
+        tmp_path, space, vectors, settings=tiny_settings(space, axes=3, rows_per_shard=6000, lists=64)
+    ).shards()
+    target = make_target(space, vectors[3])
+    exact = search_shard(shard, target, Wish(), None)
+    rough = search_shard(shard, target, Wish(recall=0.9), None)
+    assert exact.certified
+    assert not rough.certified
+    assert rough.explanations[0].plan == "some lists"
+    assert rough.explanations[0].compared < exact.explanations[0].compared
+
+
+def test_a_condition_that_no_row_meets_gives_no_hits(tmp_path: str) -> None:
+    space, vectors = weighted_space(1, 3), clustered(50, 4, seed=9)
+    (shard,) = built(tmp_path, space, vectors, labels={"n": list(range(50))}).shards()
+    allowed = shard.allowed(Equals("n", 99))
+    for only in (None, *PLANS):
+        answer = search_shard(shard, make_target(space, vectors[0], {"a0": 9.0}), Wish(), allowed, only)
+        assert not answer.hits
+        assert answer.certified
+        assert answer.exhausted
