@@ -35,10 +35,9 @@ from raypipe.pipeline.train.batches import LocalBatches
 from raypipe.pipeline.train.job import TrainJob
 from raypipe.pipeline.train.readers import Arrays, open_reader, split_rows
 
-AHEAD = 8
+BLOCKS_AHEAD = 2
 ROWS_OF_A_TASK = 256
 BYTES_OF_A_TASK = 16 * 2**20
-TASKS_OF_A_DATASET = 4_000
 LEAST_STORE_BYTES = 64 * 2**20
 STEP, RANK, REJECTED = "_step", "_rank", "_rejected"
 
@@ -47,7 +46,8 @@ STEP, RANK, REJECTED = "_step", "_rank", "_rejected"
 class RayBatches:
     """One worker's batches (``pipeline.train.batches.Batches``); the workers of a group must all ask for theirs.
 
-    ``local`` reads the worker's share where a batch is all rows: once, so there is nothing to stream.
+    ``local`` reads the worker's share where a batch is all rows: once, so there is nothing to stream. A dataset's tasks
+    are all listed before the first one runs, so a long run has several, one after the other.
     """
 
     job: TrainJob
@@ -55,6 +55,7 @@ class RayBatches:
     facts: DataFacts
     rank: int
     local: LocalBatches
+    tasks_of_a_dataset: int = 4_000
     rejected: dict[str, str] = field(default_factory=dict)
 
     def from_step(self, step: int) -> Iterator[Arrays]:
@@ -64,12 +65,15 @@ class RayBatches:
         if self.job.recipe.batch == 0:
             yield from self.local.from_step(step)
             return
-        most = max(1, TASKS_OF_A_DATASET // self.layout.workers) * self._steps_of_a_task
+        most = max(1, self.tasks_of_a_dataset // self.layout.workers) * self._steps_of_a_task
         for first in range(step, self.job.recipe.steps, most):
             try:
                 yield from self._between(first, min(first + most, self.job.recipe.steps))
             except RayTaskError as error:
-                raise _own_error(error) from error
+                own = _own_error(error)
+                if own is None:
+                    raise  # a reader or its node was lost
+                raise own from error
 
     @property
     def _share_rows(self) -> int:
@@ -85,10 +89,10 @@ class RayBatches:
         return max(1, min(ROWS_OF_A_TASK, BYTES_OF_A_TASK // self._row_bytes) // self._share_rows)
 
     def _between(self, first: int, end: int) -> Iterator[Arrays]:
-        """One dataset: tasks are listed before the first runs, so a long run has several, one after the other."""
+        """From one dataset."""
         split = self._dataset(first, end) if self.rank == 0 else None
         mine = ray.train.collective.broadcast_from_rank_zero(split)[self.rank]
-        blocks = mine.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=AHEAD)
+        blocks = mine.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=BLOCKS_AHEAD)
         steps = itertools.count(first)
         for block in blocks:
             self.rejected.update(json.loads(block.column(REJECTED)[0].as_py()))
@@ -118,12 +122,12 @@ class RayBatches:
         return {name: _to_array(share.column(name)) for name in share.column_names if not name.startswith("_")}
 
 
-def _own_error(error: RayTaskError) -> Exception:
-    """What a reading task raised, if that is one of ours; else what Ray says, which may pass (a reader was lost)."""
+def _own_error(error: RayTaskError) -> RaypipeError | None:
+    """What a reading task raised, if that is one of ours."""
     cause: Exception = error
     while isinstance(cause, RayTaskError):
         cause = cause.cause
-    return cause if isinstance(cause, RaypipeError) else error
+    return cause if isinstance(cause, RaypipeError) else None
 
 
 class _Shares(Datasource):  # type: ignore[misc]

@@ -11,18 +11,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import ray
+import ray.train
 import torch
 from ray.cluster_utils import Cluster
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
 
 from raypipe.backbones.stylegan2.recipe import Config as StyleGAN2Config
 from raypipe.errors import Diverged, ImpossibleCluster, RaypipeError, WrongUsage
+from raypipe.on_ray.batches import RayBatches
 from raypipe.on_ray.settings import TrainOnRay
 from raypipe.on_ray.train import train_on_ray
-from raypipe.pipeline.train.job import Outcome, TrainJob, train_locally
+from raypipe.on_ray.train_layout import TrainLayout
+from raypipe.pipeline.train.batches import LocalBatches
+from raypipe.pipeline.train.job import Outcome, TrainJob, begin, train_locally
 from raypipe.pipeline.train.loop import Progress
+from raypipe.pipeline.train.readers import open_reader, split_rows
 from raypipe.weights import open_bundle
 from tests.on_ray.faults import wait_until, when
 from tests.on_ray.test_encode import worker_node
@@ -60,6 +68,31 @@ def two_nodes(s3_server: S3Server) -> Iterator[Cluster]:
     ray.shutdown()
     cluster.shutdown()
     del os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"]
+
+
+def test_batches_are_those_of_a_plain_reader_from_any_step(two_nodes: Cluster, folder: Path, tmp_path: Path) -> None:
+    job = replace(job_for(folder, tmp_path), recipe=replace(RECIPE, steps=120))
+    begin(job, restart=False, say=print)
+    layout = TrainLayout(workers=2, worker_cpus=0.5, worker_gpus=0.0, threads=1, read_cpus=0.5, readers=2)
+
+    def compare() -> list[bool]:
+        rank = ray.train.get_context().get_world_rank()
+        reader = open_reader(job.config.data, job.columns, job.state_uri)
+        split = split_rows(reader, held_out=9)
+        local = LocalBatches(reader, split.order(reader.groups, batch=8, seed=0), split.training, rank, 2)
+        several = RayBatches(
+            job=job, layout=layout, facts=reader.facts, rank=rank, local=local, tasks_of_a_dataset=2
+        )  # a task reads 64 steps: one dataset ends, and the next begins
+        pairs = zip(several.from_step(3), local.from_step(3), strict=False)
+        return [all(np.array_equal(ours[name], plain[name]) for name in job.columns) for ours, plain in pairs]
+
+    result = TorchTrainer(
+        compare,
+        torch_config=TorchConfig(backend="gloo"),
+        scaling_config=ScalingConfig(num_workers=2, resources_per_worker=layout.resources),
+        run_config=RunConfig(storage_path=str(tmp_path / "ray_train")),
+    ).fit()
+    assert result.return_value == [True] * (job.recipe.steps - 3)
 
 
 @pytest.mark.parametrize("workers", [2, 4])
