@@ -63,6 +63,11 @@ class Measured:
     agreement: Tensor
     identity: Tensor
 
+    @property
+    def by_agreement(self) -> Measured:
+        """The same with the other gain as nDCG, by which preferences are chosen then."""
+        return Measured(self.agreement, self.ndcg, self.identity)
+
 
 def draw_queries(labels_GA: Tensor, count: int, *, seed: int) -> Queries:
     """Different faces, each with one attribute drawn evenly from all.

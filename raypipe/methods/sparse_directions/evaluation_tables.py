@@ -14,7 +14,6 @@ from raypipe.methods.sparse_directions.evaluation_settings import (
     CONSTRAINED,
     SETTINGS,
     Chosen,
-    best_ndcg,
     constrained,
 )
 from raypipe.metrics.energy import entries_holding
@@ -140,10 +139,10 @@ def baselines(results: Results) -> Table:
 def agreement(results: Results) -> Table:
     """Another gain in nDCG."""
     rows: list[tuple[Cell, ...]] = [
-        ("No adjustment", "Not applicable", *_agreements(results.unadjusted, results, BEST))
+        ("No adjustment", "Not applicable", *_numbers(results.under(BEST, results.unadjusted.by_agreement)))
     ]
     rows += [
-        (name, setting, *_agreements(measured, results, setting))
+        (name, setting, *_numbers(results.under(setting, measured.by_agreement)))
         for name, measured in results.compared.items()
         for setting in SETTINGS
     ]
@@ -180,12 +179,6 @@ def _top_numbers(results: Results, measured: Measured, are_meant: Tensor | None 
     meant = slice(None) if are_meant is None else are_meant
     every = [results.under(setting, measured) for setting in SETTINGS]
     return [_mean(part[0][meant]) for chosen in every for part in (chosen.ndcg, chosen.identity)]
-
-
-def _agreements(measured: Measured, results: Results, setting: str) -> tuple[float | None, ...]:
-    """The same with agreement as nDCG, by which preferences are chosen then."""
-    other = Measured(measured.agreement, measured.ndcg, measured.identity)
-    return _numbers(best_ndcg(other) if measured is results.unadjusted else results.under(setting, other))
 
 
 def _entries(vectors_AP: Tensor) -> int:
