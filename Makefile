@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO := 0
 
-.PHONY: install demo test lint check bench lock clean
+.PHONY: install demo test lint check bench weights lock clean
 
 install: $(VENV)/.installed
 
@@ -32,6 +32,9 @@ check: lint
 
 bench: install
 	$(BIN)/python -m benchmarks
+
+weights: install ## train the small model anew; goes on where an earlier call was ended
+	$(BIN)/python -m raypipe.pipeline.small_model --work weights-work --out raypipe/models/small
 
 lock: ## rewrite requirements.lock from what .venv holds
 	$(BIN)/pip freeze --exclude-editable --exclude raypipe | sed 's/^torch==\(.*\)+cpu$$/torch==\1/' > requirements.lock

@@ -17,7 +17,16 @@ from raypipe.pipeline.encode.job import encode
 from raypipe.pipeline.encode.local import RunLocally
 from raypipe.pipeline.small_model.card import model_card
 from raypipe.pipeline.small_model.measure import measure
-from raypipe.pipeline.small_model.stages import FACES, SIZE, SmallModelConfig, directions_job, job_of, model_of, stages
+from raypipe.pipeline.small_model.stages import (
+    FACES,
+    SIZE,
+    SmallModelConfig,
+    directions_job,
+    inverting_model,
+    job_of,
+    model_of,
+    stages,
+)
 from raypipe.pipeline.synth import SynthConfig, make_faces
 from raypipe.pipeline.train.job import RUN, TrainJob, train_locally
 from raypipe.pipeline.train.loop import Progress
@@ -31,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m raypipe.pipeline.small_model", description=__doc__)
     parser.add_argument("--work", required=True, help="folder for checkpoints and data; a later call goes on there")
     parser.add_argument("--out", required=True, help="folder of the bundle")
-    parser.add_argument("--start", default="", help="a model whose generator is sharpened, instead of a new one")
+    parser.add_argument("--keep", default="", help="a model whose generator and encoder are kept, not trained")
     parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of steps")
     options = parser.parse_args(arguments)
-    config = SmallModelConfig(work=options.work, start=options.start, scale=options.scale)
+    config = SmallModelConfig(work=options.work, keep=options.keep, scale=options.scale)
     device = torch.device(pick_device(False))
     # Saturated activations and fading weights give denormal numbers, with which a CPU computes very slowly.
     torch.set_flush_denormal(True)
@@ -66,7 +75,7 @@ def _codes(config: SmallModelConfig, device: str) -> str:
     faces, codes = storage.join(config.work, "faces"), storage.join(config.work, "codes")
     if not storage.exists(storage.join(faces, RUN)):
         make_faces(SynthConfig(out=faces, count=FACES, size=SIZE), lambda done, total: None)
-    encode_config = EncodeConfig(source=faces, out=codes, model=model_of("e4e", config))
+    encode_config = EncodeConfig(source=faces, out=codes, model=inverting_model(config))
     encode(encode_config, RunLocally(device), restart=False, retry=frozenset(), say=print, watch=lambda record: None)
     return codes
 

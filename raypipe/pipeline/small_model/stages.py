@@ -18,11 +18,11 @@ CHANNELS = (256, 128, 96, 64, 32)
 
 @dataclass(frozen=True, kw_only=True)
 class SmallModelConfig:
-    """``work``: where checkpoints and data are kept. ``start``: a model whose generator training begins with, for
-    machines that are too slow to begin from nothing; empty = from nothing. ``scale``: of all numbers of steps."""
+    """``work``: where checkpoints and data are kept. ``keep``: a model whose generator and encoder are taken as they
+    are, for machines that are too slow to train such; empty = train them. ``scale``: of all numbers of steps."""
 
     work: str
-    start: str = ""
+    keep: str = ""
     scale: float = 1.0
     seed: int = 0
 
@@ -39,16 +39,14 @@ class Stage:
 
 def stages(config: SmallModelConfig) -> tuple[Stage, ...]:
     """In the order in which they are trained; the directions come last, on codes of what is trained before."""
-    gan: dict[str, Any] = {"batch": 32, "style_dim": 128, "channels": CHANNELS, "mapping_layers": 4, "augment": False}
-    if config.start:
-        # A generator that draws faces already is only to be sharpened: small steps, a short memory.
-        gan |= {"batch": 16, "warm_start": True, "learning_rate": 0.0015, "r1_gamma": 0.3}
-        gan |= {"ema_half_life_images": 5_000.0}
+    judges = (Stage("attributes", 4_000, {"batch": 64}), Stage("identity", 3_000, {"batch": 64}))
+    if config.keep:
+        return judges
+    gan = {"batch": 32, "style_dim": 128, "channels": CHANNELS, "mapping_layers": 4, "augment": False}
     encoder = {"widths": (16, 32, 64, 64), "depths": (1, 1, 2, 1), "shared_heads": True, "squeeze_excite": True}
     return (
-        Stage("attributes", 3_000, {"batch": 64}),
-        Stage("identity", 4_000, {"batch": 64}),
-        Stage("stylegan2", 10_000 if config.start else 150_000, gan, ("attributes",)),
+        *judges,
+        Stage("stylegan2", 150_000, gan, ("attributes",)),
         Stage(
             "e4e",
             10_000,
@@ -68,12 +66,11 @@ def stages(config: SmallModelConfig) -> tuple[Stage, ...]:
 def job_of(stage: Stage, config: SmallModelConfig) -> TrainJob:
     """The training run of a stage; its model lies at ``model_of``."""
     steps = max(1, round(stage.steps * config.scale))
-    start = (config.start,) if stage.settings.get("warm_start") else ()
     train = TrainConfig(
         recipe=stage.recipe,
         out=model_of(stage.recipe, config),
         data=DataConfig(uri="synthfaces", size=SIZE, held_out=2_000),
-        models=(*start, *(model_of(name, config) for name in stage.builds_on)),
+        models=tuple(model_of(name, config) for name in stage.builds_on),
         seed=config.seed,
         checkpoint_every=max(1, steps // 20),
         snapshot_every=max(1, steps // 20),
@@ -83,13 +80,18 @@ def job_of(stage: Stage, config: SmallModelConfig) -> TrainJob:
     return TrainJob(config=train, recipe=read_config(module.Config, {**stage.settings, "steps": steps}))
 
 
+def inverting_model(config: SmallModelConfig) -> str:
+    """The model with the generator and its encoder."""
+    return config.keep or model_of("e4e", config)
+
+
 def directions_job(config: SmallModelConfig, codes: str) -> TrainJob:
-    """Fits the directions on codes that the encoder of this model made."""
+    """Fits the directions on codes that the encoder of this model made; its result has all parts."""
     train = TrainConfig(
         recipe="sparse_directions",
         out=model_of("sparse_directions", config),
         data=DataConfig(uri=codes, held_out=2_000),
-        models=(model_of("e4e", config),),
+        models=(*(model_of(stage.recipe, config) for stage in stages(config)), *filter(None, [config.keep])),
         seed=config.seed,
         evaluate_every=250,
     )
