@@ -210,7 +210,7 @@ def test_the_loss_of_a_node_costs_nothing_but_time(
 ) -> None:
     with once_it_has_checkpoints(tmp_path, lambda: two_nodes.remove_node(worker_node(two_nodes), False)):
         on_ray(long_job(folder, tmp_path), workers=2, worker_cpus=0.5)
-    assert len([node for node in ray.nodes() if node["Alive"]]) == 1
+    wait_until(lambda: len([node for node in ray.nodes() if node["Alive"]]) == 1)
     assert_same(weights_of(tmp_path), expected)
 
 
