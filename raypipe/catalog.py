@@ -7,6 +7,8 @@ method: in its folder)
 - ``Config``: a frozen dataclass with ``batch`` (rows of the global batch; 0: all rows at every step) and ``steps``,
 - ``columns(config)``: what each batch must hold, see ``contract.Recipe``,
 - ``build_recipe(config, site) -> Recipe``; ``WrongUsage`` where the data or a missing part make it impossible.
+
+A method may offer an evaluation as well: see ``pipeline.evaluate.job``.
 """
 
 from __future__ import annotations
