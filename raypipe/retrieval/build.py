@@ -13,7 +13,8 @@ from raypipe.contract import SearchSpace
 from raypipe.errors import OutputInUse, WrongUsage
 from raypipe.retrieval.files import FileInfo, publish_bytes, publish_file
 from raypipe.retrieval.manifest import Binding, Manifest, ShardEntry, publish, versions
-from raypipe.retrieval.reduction import Reduction, RowSample, fit_reduction, fixed_columns
+from raypipe.retrieval.reduction import Reduction, RowSample, fit_reduction
+from raypipe.retrieval.scan_rows import COLUMNS_STEP, column_count, fixed_columns
 from raypipe.retrieval.shard_writer import Block, Precision, ShardInfo, write_shard
 from raypipe.retrieval.space import comparable
 
@@ -30,6 +31,7 @@ class IndexSettings:
     Attributes:
         rows_per_shard: at most.
         memory_per_row: bytes that a row may take in memory; 0: a tenth of its vector in float16.
+        axes: at most; 0: as many as the memory allows, up to 256.
         lists: a shard's rows are grouped into so many lists at most.
         precision: of the full vectors on disk. float32 is exact; float16 takes half the space and moves distances by
             some 1e-5 of themselves.
@@ -39,18 +41,28 @@ class IndexSettings:
 
     rows_per_shard: int = 1_000_000
     memory_per_row: int = 0
+    axes: int = 0
     lists: int = 256
     precision: Precision = "float32"
     sample_bytes: int = 1 << 27
     seed: int = 0
 
-    def columns(self, space: SearchSpace) -> int:
-        """Stored numbers a row."""
+    def axes_of(self, space: SearchSpace) -> int:
+        """Axes at most that fit the memory.
+
+        Raises:
+            WrongUsage: not even one does.
+        """
         fixed, rest = fixed_columns(len(space.coordinates)), space.width - len(space.coordinates)
-        if self.memory_per_row:
-            return min((self.memory_per_row - _ROW_NUMBER_BYTES) // 2, fixed + _AXES_AT_MOST)
-        tenth = (2 * rest // 10 - _ROW_NUMBER_BYTES) // 2
-        return min(max(tenth, fixed + min(rest, _AXES_AT_LEAST)), fixed + _AXES_AT_MOST)
+        wanted = self.axes or _AXES_AT_MOST
+        memory = self.memory_per_row or 2 * rest // 10
+        fitting = (memory - _ROW_NUMBER_BYTES) // (2 * COLUMNS_STEP) * COLUMNS_STEP - fixed
+        if not self.memory_per_row:
+            fitting = max(fitting, _AXES_AT_LEAST)
+        if fitting < min(1, rest):
+            least = 2 * column_count(min(1, rest), len(space.coordinates)) + _ROW_NUMBER_BYTES
+            raise WrongUsage(f"{self.memory_per_row} bytes a row are too few: this space needs at least {least}")
+        return min(wanted, max(fitting, 0), rest)
 
 
 def build(
@@ -91,7 +103,7 @@ def fit(space: SearchSpace, settings: IndexSettings, blocks: Iterable[Block]) ->
     return fit_reduction(
         sample.rows,
         attributes=len(space.coordinates),
-        columns=settings.columns(space),
+        axes=settings.axes_of(space),
         lists=settings.lists,
         seed=settings.seed,
     )

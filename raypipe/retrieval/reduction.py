@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 
-from raypipe.errors import RaypipeError, WrongUsage
+from raypipe.errors import RaypipeError
 from raypipe.retrieval.space import Array, Target
 
 TYPICAL_LENGTH = 8.0
@@ -83,12 +83,13 @@ class Reduction:
         return int(len(self.mean) - self.axes.shape[1])
 
     def reduce(self, vectors_NW: Array) -> Reduced:
-        centred = (vectors_NW.astype(np.float64) - self.mean) / self.scale
-        attributes, rest = centred[:, : self.attribute_count], centred[:, self.attribute_count :]
+        centred = vectors_NW - self.mean
+        rest = centred[:, self.attribute_count :]
         axes = rest @ self.axes.T
-        squared_N = (rest * rest).sum(1)
+        squared_N = np.einsum("nr,nr->n", rest, rest)
         cut_N = np.sqrt(np.maximum(squared_N - (axes * axes).sum(1), 0.0))
-        return Reduced(axes, cut_N, attributes, np.sqrt(squared_N))
+        attributes = centred[:, : self.attribute_count] / self.scale
+        return Reduced(axes / self.scale, cut_N / self.scale, attributes, np.sqrt(squared_N) / self.scale)
 
     def reduce_target(self, target: Target) -> Reduced:
         """As one row."""
@@ -111,23 +112,15 @@ class Reduction:
             raise RaypipeError(f"the index's reduction is damaged: {error}") from error
 
 
-def fit_reduction(sample_SW: Array, *, attributes: int, columns: int, lists: int, seed: int = 0) -> Reduction:
+def fit_reduction(sample_SW: Array, *, attributes: int, axes: int, lists: int, seed: int = 0) -> Reduction:
     """Principal axes of the sample's rest and centroids of its lists.
 
     Args:
         sample_SW: float32; no rows are fine: then nothing is known, and every axis is as good.
-        columns: stored numbers a row, of which ``fixed_columns(attributes)`` are not axes.
+        axes: at most; fewer where they would explain no more of the sample.
         lists: at most; fewer for small samples.
-
-    Raises:
-        WrongUsage: too few columns for a single axis.
     """
-    rest_width = sample_SW.shape[1] - attributes
-    most = min(rest_width, columns - fixed_columns(attributes))
-    if most < min(1, rest_width):
-        raise WrongUsage(
-            f"{columns} stored numbers a row are too few: {attributes} attributes need {fixed_columns(attributes) + 1}"
-        )
+    most = min(axes, sample_SW.shape[1] - attributes)
     mean_W = sample_SW.mean(0, dtype=np.float64) if len(sample_SW) else np.zeros(sample_SW.shape[1])
     centred = (sample_SW - mean_W).astype(np.float32)
     axes_DR = _principal_axes(centred[:, attributes:], most, seed)
@@ -136,11 +129,6 @@ def fit_reduction(sample_SW: Array, *, attributes: int, columns: int, lists: int
     reduction = Reduction(mean_W, axes_DR, np.zeros((1, len(axes_DR) + attributes), np.float32), scale)
     reduced = reduction.reduce(sample_SW)
     return Reduction(mean_W, axes_DR, _centroids(list_points(reduced), lists, seed), scale)
-
-
-def fixed_columns(attributes: int) -> int:
-    """What a row stores beside the axes: u, u^2, t and its squared length in two parts."""
-    return 2 * attributes + 3
 
 
 def list_points(reduced: Reduced) -> Array:

@@ -21,7 +21,7 @@ from raypipe.retrieval.scan_rows import Probe
 from raypipe.retrieval.shard import Shard
 from raypipe.retrieval.space import Array, Target, told_unit
 
-_FIRST_SCORES = 128
+_FIRST_SCORES = 256
 _CHUNK = 32
 _COMPARED_TYPICALLY = 100
 _SEEDS_PER_HIT = 8

@@ -24,7 +24,7 @@ from raypipe.errors import WrongUsage
 from raypipe.retrieval.files import FileInfo, describe
 from raypipe.retrieval.lists import Extents
 from raypipe.retrieval.reduction import Reduction, list_points
-from raypipe.retrieval.scan_rows import no_slack, stored_rows
+from raypipe.retrieval.scan_rows import column_count, no_slack, stored_rows
 from raypipe.retrieval.space import Array, comparable
 
 ID = "image_id"
@@ -140,8 +140,7 @@ class _Writer:
 
 
 def _new_lists(reduction: Reduction) -> faiss.IndexIVFScalarQuantizer:
-    count, axes = len(reduction.centroids), len(reduction.axes)
-    columns = axes + 2 * reduction.attribute_count + 3
+    count, columns = len(reduction.centroids), column_count(len(reduction.axes), reduction.attribute_count)
     nobody = faiss.IndexFlatL2(columns)  # lists are chosen by us, under each query's weights
     nobody.add(np.zeros((count, columns), np.float32))
     kind = faiss.ScalarQuantizer.QT_fp16

@@ -14,7 +14,6 @@ from raypipe.contract import SearchSpace
 from raypipe.retrieval.build import IndexSettings, build
 from raypipe.retrieval.index import Index, open_index
 from raypipe.retrieval.manifest import Binding
-from raypipe.retrieval.reduction import fixed_columns
 from raypipe.retrieval.shard_writer import Block
 
 Array = npt.NDArray[Any]
@@ -42,9 +41,7 @@ def blocks(ids: Sequence[str], vectors: Array, labels: Mapping[str, Sequence[Any
 
 def tiny_settings(space: SearchSpace, *, axes: int = 2, rows_per_shard: int = 1000, lists: int = 4) -> IndexSettings:
     """So few axes that the bounds are loose."""
-    rest = space.width - len(space.coordinates)
-    columns = fixed_columns(len(space.coordinates)) + min(axes, rest)
-    return IndexSettings(memory_per_row=8 + 2 * columns, rows_per_shard=rows_per_shard, lists=lists)
+    return IndexSettings(axes=axes, rows_per_shard=rows_per_shard, lists=lists)
 
 
 def built(

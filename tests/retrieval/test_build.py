@@ -10,6 +10,7 @@ from raypipe.errors import WrongUsage
 from raypipe.retrieval.answer import Diversity, Wish
 from raypipe.retrieval.build import IndexSettings
 from raypipe.retrieval.manifest import read_manifest
+from raypipe.retrieval.scan_rows import column_count
 from raypipe.retrieval.shard_writer import Block, write_shard
 from raypipe.retrieval.space import make_target
 from tests.retrieval.searching import BINDING, built, names, tiny_settings, weighted_space
@@ -25,8 +26,16 @@ def test_memory_per_row_is_what_was_asked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("width", "attributes"), [(1280, 13), (9216, 40)])
 def test_the_default_takes_a_tenth_of_the_codes_in_float16(width: int, attributes: int) -> None:
-    columns = IndexSettings().columns(weighted_space(attributes, width))
-    assert 2 * columns + 8 <= width * 2 / 10
+    axes = IndexSettings().axes_of(weighted_space(attributes, width))
+    assert 2 * column_count(axes, attributes) + 8 <= width * 2 / 10
+    assert axes > 30
+
+
+def test_too_little_memory_is_refused_with_what_is_needed() -> None:
+    space = weighted_space(40, 9216)
+    with pytest.raises(WrongUsage, match="100 bytes a row are too few: this space needs at least 184"):
+        IndexSettings(memory_per_row=100).axes_of(space)
+    assert IndexSettings(memory_per_row=184).axes_of(space) == 5
 
 
 def test_the_same_faces_give_the_same_index(tmp_path: Path) -> None:

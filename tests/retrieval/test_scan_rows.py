@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raypipe.retrieval.reduction import fit_reduction, fixed_columns
+from raypipe.retrieval.reduction import fit_reduction
 from raypipe.retrieval.scan_rows import Probe, no_slack, stored_rows
 from raypipe.retrieval.space import Target, distances
 
@@ -24,8 +24,7 @@ def test_no_row_is_nearer_than_its_bound(
     rng = np.random.default_rng(seed)
     rows = (size * (rng.standard_normal((60, attributes + rest)) + rng.standard_normal())).astype(np.float32)
     rows[:3] *= rng.choice([1.0, 20.0, 1e4])
-    columns = fixed_columns(attributes) + axes
-    reduction = fit_reduction(rows[3:], attributes=attributes, columns=columns, lists=1)
+    reduction = fit_reduction(rows[3:], attributes=attributes, axes=axes, lists=1)
     stored, is_stray, slack = stored_rows(reduction.reduce(rows))
     np.testing.assert_array_equal(stored, stored.astype(np.float16))
     weights = np.where(rng.random(attributes) < 0.5, weight, 1.0)
@@ -42,7 +41,7 @@ def test_no_row_is_nearer_than_its_bound(
 def test_with_all_axes_the_bound_is_the_distance() -> None:
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((500, 10)).astype(np.float32)
-    reduction = fit_reduction(rows, attributes=2, columns=fixed_columns(2) + 8, lists=1)
+    reduction = fit_reduction(rows, attributes=2, axes=8, lists=1)
     stored, is_stray, slack = stored_rows(reduction.reduce(rows))
     weights = np.array([1.0, 10.0])
     target = Target(np.array([3.0, -3.0]), np.zeros(8), weights)
@@ -54,7 +53,7 @@ def test_with_all_axes_the_bound_is_the_distance() -> None:
 
 def test_slack_of_two_blocks_is_that_of_all_rows() -> None:
     rows = np.random.default_rng(0).standard_normal((40, 9)).astype(np.float32)
-    reduction = fit_reduction(rows, attributes=3, columns=fixed_columns(3) + 2, lists=1)
+    reduction = fit_reduction(rows, attributes=3, axes=2, lists=1)
     whole = stored_rows(reduction.reduce(rows))[2]
     parts = no_slack(2, 3)
     for part in (rows[:15], rows[15:15], rows[15:]):
