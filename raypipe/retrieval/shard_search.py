@@ -26,8 +26,11 @@ _CHUNK = 32
 _COMPARED_TYPICALLY = 100
 _SEEDS_PER_HIT = 8
 
-LIST_SHARES = ((0.9, 0.15), (0.99, 0.4))
+LIST_SHARES = ((0.9, 0.2), (0.99, 0.5))
 """Asked recall -> the share of a shard's rows looked at. Measured, see ``benchmarks/search.py``."""
+
+_HEAVY = 10.0
+"""Beyond such a preference, lists made without preferences lose too much, and being exact costs little."""
 
 
 def search_shard(shard: Shard, target: Target, wish: Wish, allowed: Array | None, only: Kind | None = None) -> Answer:
@@ -84,7 +87,7 @@ class _Search:
         compare_s = compare_seconds(self._shard)
         if only is None and every.seconds < scan.seconds + _COMPARED_TYPICALLY * compare_s:
             return every
-        if self._wish.recall < 1.0:
+        if self._wish.recall < 1.0 and self._target.weights.max(initial=1.0) <= _HEAVY:
             return self._some_lists()
         if only is None and scan.seconds < _SEEDS_PER_HIT * self._wish.k * compare_s:
             return scan

@@ -1,0 +1,309 @@
+"""Search under preferences and adjustments against the paper's computation and against Faiss on full vectors.
+
+    python -m benchmarks.search [--rows 100000] [--faces 2000] [--threads N] [--rounds 3] [--json FILE]
+
+The rows are made-up W+ codes with the statistics of the shipped encoder's: mean and principal components of the codes
+of ``--faces`` drawn faces, normal along each component. The directions are the least-squares ones of these faces'
+attributes, made orthonormal. A query is another such code with one or three attributes moved to the end of their range.
+
+- paper: equations 1 to 3 as they are printed, NumPy in float32, in blocks of rows
+- faiss flat: IndexFlatIP over [r, u, u^2, |r|^2] in full, which gives the same answer for any preference
+- ours: certified exact search, one shard a thread, batch 1 and 32
+
+The ways take turns, ``--rounds`` times, on the same queries; times are medians, ratios medians over the rounds. Recall
+is against the plain computation in float64. Prints a table, then JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from benchmarks.machine import machine
+from raypipe.backbones.psp import load_encoder
+from raypipe.contract import SearchSpace
+from raypipe.faces import to_signed
+from raypipe.retrieval.answer import Answer, Wish
+from raypipe.retrieval.build import IndexSettings, build
+from raypipe.retrieval.index import Index, open_index
+from raypipe.retrieval.manifest import Binding
+from raypipe.retrieval.shard_writer import Block
+from raypipe.retrieval.space import Target, make_target
+from raypipe.synthfaces import attributes, render, sample_factors
+from raypipe.weights import open_bundle
+
+Array = npt.NDArray[Any]
+
+BINDING = Binding("sparse_directions", "w_plus", "benchmark")
+PREFERENCES = ((1.0, 1), (10.0, 1), (100.0, 1), (1000.0, 1), (10.0, 3), (100.0, 3))
+"""The preference, and of how many adjusted attributes."""
+
+BATCH, K, BLOCK = 32, 20, 8192
+RECALLS = (0.9, 0.99)
+FLAT_ROWS = 300_000
+"""Beyond that the flat index (5.4 kB a row) is left out."""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Statistics to draw codes from: ``mean`` [P], ``components`` [D,P] scaled by their deviations, F [A,P]."""
+
+    mean: Array
+    components: Array
+    directions: Array
+
+    def codes(self, rows: int, seed: int) -> Array:
+        """float16 [rows,P]."""
+        luck = np.random.default_rng(seed).standard_normal((rows, len(self.components)), dtype=np.float32)
+        return (luck @ self.components + self.mean).astype(np.float16)
+
+    def vectors(self, codes_NP: Array) -> Array:
+        """[F w, w - F^T F w] float32, as the method gives them."""
+        codes = codes_NP.astype(np.float32)
+        along = codes @ self.directions.T
+        return np.concatenate([along, codes - along @ self.directions], axis=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Milliseconds a query; ``compared``: full distances a query, median; ``ratio``: paper / ours at batch 1."""
+
+    preference: float
+    attributes: int
+    paper_ms: float
+    flat_ms: float
+    ours_ms: float
+    ours_batch_ms: float
+    ratio: float
+    ratio_batch: float
+    plans: dict[str, int]
+    compared: float
+    certified: float
+    recall: float
+    asked_recall: dict[str, float]
+
+
+def main() -> None:
+    """Read the options, build, measure, print."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rows", type=int, default=100_000)
+    options.add_argument("--faces", type=int, default=2000)
+    options.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--queries", type=int, default=BATCH)
+    options.add_argument("--json", help="also write the figures there")
+    chosen = options.parse_args()
+    torch.set_num_threads(chosen.threads)
+    faiss.omp_set_num_threads(chosen.threads)
+    faces = measured_faces(chosen.faces)
+    with tempfile.TemporaryDirectory() as folder:
+        about = {"benchmark": "search", "machine": machine(), "rows": chosen.rows, "threads": chosen.threads}
+        about |= build_index(folder, faces, chosen.rows, chosen.threads)
+        print(json.dumps(about, indent=1), flush=True)
+        results = Rivals(folder, faces, chosen.rows, chosen.threads).compare(chosen.queries, chosen.rounds)
+    report = {**about, "results": [asdict(result) for result in results]}
+    print(json.dumps(report, indent=1))
+    if chosen.json:
+        Path(chosen.json).write_text(json.dumps(report, indent=1))
+    if any(result.recall < 1 or result.certified < 1 for result in results):
+        raise SystemExit("an answer was not exact")
+
+
+def measured_faces(count: int) -> Faces:
+    """The shipped encoder's codes of made-up faces."""
+    encoder = load_encoder(open_bundle("small").read("encoder"), "cpu")
+    codes, labels = [], []
+    with torch.no_grad():
+        for start in range(0, count, 250):
+            factors = sample_factors(min(250, count - start), 0, start=start, correlated=True)
+            pictures = to_signed(torch.from_numpy(render(factors, 64).images))
+            codes.append(encoder(pictures).flatten(1).double().numpy())
+            labels.append(np.stack(list(attributes(factors).values()), axis=1))
+    codes_NP, labels_NA = np.concatenate(codes), np.concatenate(labels).astype(np.float64)
+    mean = codes_NP.mean(0)
+    left, sizes, axes = np.linalg.svd(codes_NP - mean, full_matrices=False)
+    kept = min(512, count // 2)
+    along = np.linalg.lstsq(left[:, :128] * sizes[:128], labels_NA - labels_NA.mean(0), rcond=None)[0].T @ axes[:128]
+    turn, _, back = np.linalg.svd(along / np.linalg.norm(along, axis=1, keepdims=True), full_matrices=False)
+    components = sizes[:kept, None] / np.sqrt(count) * axes[:kept]
+    return Faces(mean.astype(np.float32), components.astype(np.float32), (turn @ back).astype(np.float32))
+
+
+def build_index(folder: str, faces: Faces, rows: int, threads: int) -> dict[str, Any]:
+    """Build, without the time that drawing the codes takes, and the method for its vectors."""
+    drawing_s = 0.0
+
+    def read() -> Iterator[Block]:
+        nonlocal drawing_s
+        for number, start in enumerate(range(0, rows, BLOCK)):
+            began = time.perf_counter()
+            codes = faces.codes(min(BLOCK, rows - start), number)
+            ids = pa.array([f"face-{i:09d}" for i in range(start, start + len(codes))])
+            vectors = faces.vectors(codes)
+            drawing_s += time.perf_counter() - began
+            yield Block(pa.table({"image_id": ids}), vectors)
+
+    width = faces.directions.shape[1]
+    names = tuple(f"a{i}" for i in range(len(faces.directions)))
+    space = SearchSpace(len(names) + width, "weighted_l2", names)
+    started = time.perf_counter()
+    build(folder, space, BINDING, read, IndexSettings(rows_per_shard=-(-rows // threads)))
+    seconds = time.perf_counter() - started - drawing_s
+    index = open_index(folder)
+    shard = index.shards()[0]
+    return {
+        "build_rows_per_s": round(rows / seconds),
+        "memory_bytes_per_row": index.memory_bytes / rows,
+        "float16_code_bytes_per_row": 2 * width,
+        "disk_bytes_per_row": round(sum(file.bytes for file in index.manifest.files()) / rows),
+        "attributes": len(names),
+        "axes": len(shard.reduction.axes),
+        "lists": len(shard.list_sizes),
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+class Rivals:
+    """The same rows three times: as codes, as a flat Faiss index and as ours."""
+
+    def __init__(self, folder: str, faces: Faces, rows: int, threads: int) -> None:
+        self._faces, self._rows, self._threads = faces, rows, threads
+        self._index: Index = open_index(folder)
+        self._codes = np.empty((rows, faces.directions.shape[1]), np.float32)
+        count = len(faces.directions)
+        self._flat = faiss.IndexFlatIP(self._codes.shape[1] + 2 * count + 1)
+        for number, start in enumerate(range(0, rows, BLOCK)):
+            codes = faces.codes(min(BLOCK, rows - start), number)
+            vectors = faces.vectors(codes)
+            self._codes[start : start + len(codes)] = codes
+            if rows > FLAT_ROWS:
+                continue
+            along, rest = vectors[:, :count], vectors[:, count:]
+            parts = [rest, along, along**2, (rest**2).sum(1, keepdims=True)]
+            self._flat.add(np.ascontiguousarray(np.concatenate(parts, axis=1)))
+
+    def compare(self, queries: int, rounds: int) -> list[Result]:
+        """All preferences, a line each."""
+        print(
+            f"{'preference':>12}{'paper':>11}{'faiss flat':>12}{'ours':>10}{'batch 32':>10}{'ratio':>8}{'compared':>10}"
+        )
+        results = []
+        for preference, moved in PREFERENCES:
+            result = self._case(preference, moved, queries, rounds)
+            results.append(result)
+            print(
+                f"{preference:>8g} x {moved}{result.paper_ms:>8.1f} ms{result.flat_ms:>9.1f} ms"
+                f"{result.ours_ms:>7.2f} ms{result.ours_batch_ms:>7.2f} ms{result.ratio:>7.0f}x"
+                f"{result.compared:>10.0f}  {result.plans}",
+                flush=True,
+            )
+        return results
+
+    def _case(self, preference: float, moved: int, queries: int, rounds: int) -> Result:
+        targets = self._targets(preference, moved, queries)
+        paper, flat, ours, batch = [], [], [], []
+        for turn in range(rounds):
+            some = targets[turn::rounds] if rounds < queries else targets
+            few = some[: max(1, min(4, len(some)))]
+            paper.append(seconds_each(self._paper, few))
+            flat.append(seconds_each(self._search_flat, few) if self._flat.ntotal else math.nan)
+            ours.append(seconds_each(lambda target: self._ours([target], 1.0), some))
+            batch.append(seconds_each(lambda many: self._ours(many, 1.0), [targets]) / len(targets))
+        answers = self._ours(targets, 1.0)
+        truth = [self._plain(target) for target in targets]
+        explanations = [part for answer in answers for part in answer.explanations]
+        return Result(
+            preference=preference,
+            attributes=moved,
+            paper_ms=statistics.median(paper) * 1e3,
+            flat_ms=statistics.median(flat) * 1e3,
+            ours_ms=statistics.median(ours) * 1e3,
+            ours_batch_ms=statistics.median(batch) * 1e3,
+            ratio=statistics.median(p / o for p, o in zip(paper, ours, strict=True)),
+            ratio_batch=statistics.median(p / o for p, o in zip(paper, batch, strict=True)),
+            plans={kind: [part.plan for part in explanations].count(kind) for kind in {p.plan for p in explanations}},
+            compared=statistics.median(sum(part.compared for part in answer.explanations) for answer in answers),
+            certified=sum(answer.certified for answer in answers) / len(answers),
+            recall=recall(answers, truth),
+            asked_recall={f"{asked:g}": recall(self._ours(targets, asked), truth) for asked in RECALLS},
+        )
+
+    def _targets(self, preference: float, moved: int, queries: int) -> list[Target]:
+        """New faces, ``moved`` attributes of each at the least or the most that the rows have."""
+        space, count = self._index.manifest.space, len(self._faces.directions)
+        along = self._codes @ self._faces.directions.T
+        ends, targets = (along.min(0), along.max(0)), []
+        vectors = self._faces.vectors(self._faces.codes(queries, 10**6))
+        random = np.random.default_rng(0)
+        for vector in vectors:
+            chosen = random.choice(count, moved, replace=False)
+            vector[chosen] = ends[int(random.integers(2))][chosen]
+            targets.append(make_target(space, vector, {space.coordinates[i]: preference for i in chosen}))
+        return targets
+
+    def _paper(self, target: Target) -> Array:
+        """Equations 1 to 3."""
+        directions = self._faces.directions
+        wanted, weights = target.wanted.astype(np.float32), target.weights.astype(np.float32)
+        code = target.rest.astype(np.float32) + wanted @ directions
+        distances = np.empty(self._rows, np.float32)
+        for start in range(0, self._rows, BLOCK):
+            difference = code - self._codes[start : start + BLOCK]
+            along = difference @ directions.T
+            across = difference - along @ directions
+            distances[start : start + BLOCK] = (along**2) @ weights + (across**2).sum(1)
+        nearest: Array = np.argpartition(distances, K)[:K]
+        return nearest[np.argsort(distances[nearest])]
+
+    def _search_flat(self, target: Target) -> Array:
+        parts = [2 * target.rest, 2 * target.weights * target.wanted, -target.weights, -np.ones(1)]
+        found: Array = self._flat.search(np.concatenate(parts)[None].astype(np.float32), K)[1][0]
+        return found
+
+    def _ours(self, targets: list[Target], asked: float) -> list[Answer]:
+        return self._index.search(targets, Wish(k=K, recall=asked), asked=BINDING, threads=self._threads)
+
+    def _plain(self, target: Target) -> set[int]:
+        """The rows of the true answer, in float64 of the method's own float32 vectors."""
+        distances, count = np.empty(self._rows), len(target.wanted)
+        for start in range(0, self._rows, BLOCK):
+            vectors = self._faces.vectors(self._codes[start : start + BLOCK].astype(np.float16)).astype(np.float64)
+            along = (target.wanted - vectors[:, :count]) ** 2 @ target.weights
+            distances[start : start + BLOCK] = along + ((target.rest - vectors[:, count:]) ** 2).sum(1)
+        return set(np.argpartition(distances, K)[:K].tolist())
+
+
+def recall(answers: list[Answer], truth: list[set[int]]) -> float:
+    """The share of the true hits that was found."""
+    found = [{int(hit.id.removeprefix("face-")) for hit in answer.hits} for answer in answers]
+    return sum(len(a & b) for a, b in zip(found, truth, strict=True)) / sum(map(len, truth))
+
+
+def seconds_each(run: Callable[[Any], Any], arguments: list[Any]) -> float:
+    """The median."""
+    taken = []
+    for argument in arguments:
+        started = time.perf_counter()
+        run(argument)
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+if __name__ == "__main__":
+    main()
