@@ -5,7 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ALL = ("benchmarks.encode", "benchmarks.memory", "benchmarks.stylegan2_forward", "benchmarks.stylegan2_training")
+ALL = (
+    "benchmarks.encode",
+    "benchmarks.memory",
+    "benchmarks.search",
+    "benchmarks.stylegan2_forward",
+    "benchmarks.stylegan2_training",
+)
 
 for name in ALL:
     print(f"\n== {name}", flush=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,17 +167,18 @@ def test_killed_at_any_write_the_index_is_the_old_or_the_new_one(
     before: list[Callable[[Path], None]],
     operation: Callable[[Path], None],
 ) -> None:
-    complete = tmp_path / "complete"
+    prepared, complete = tmp_path / "start", tmp_path / "complete"
+    prepared.mkdir()
     for step in before:
-        step(complete)
-    old = state(complete)
+        step(prepared)
+    old = state(prepared)
+    shutil.copytree(prepared, complete)
     operation(complete)
     new = state(complete)
     seen_old = seen_new = False
     for kill_at in range(1000):
         folder = tmp_path / str(kill_at)
-        for step in before:
-            step(folder)
+        shutil.copytree(prepared, folder)
         with monkeypatch.context() as patched:
             killed = kill(patched, kill_at, lambda folder=folder: operation(folder))
         now = state(folder)
