@@ -5,45 +5,79 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
+import torch
 import typer
 
-from raypipe import storage
+from raypipe import catalog, storage
 from raypipe.cli.console import ProgressLine, say
 from raypipe.cli.encode import EncodeJob, run
+from raypipe.config import read_config
 from raypipe.errors import WrongUsage
+from raypipe.pipeline.edit import EditConfig, edit
 from raypipe.pipeline.encode.config import EncodeConfig
 from raypipe.pipeline.reconstruct import reconstruct
 from raypipe.pipeline.synth import SynthConfig, in_words, make_faces
+from raypipe.pipeline.train.config import DataConfig, TrainConfig
+from raypipe.pipeline.train.job import TrainJob, train_locally
 
 MODEL = "small"
+METHOD = "sparse_directions"
+STEPS = 400
+EDITS = ("Blond_Hair=2", "Pale_Skin=-1.5", "Wearing_Hat=2")
+STRENGTHS = 7
+MADE = ("faces", "codes", "model", "reconstructions.png", "edits.png")
+EDITED = "000003"
 
 
 def demo_command(
     out: Annotated[str, typer.Option(help="Where everything goes; an earlier demo there is replaced.")] = "demo-out",
-    count: Annotated[int, typer.Option(min=24, help="Made-up faces.")] = 600,
+    count: Annotated[int, typer.Option(min=24, help="Made-up faces.")] = 1000,
     local: Annotated[bool, typer.Option("--local", help="In this process, without Ray.")] = False,
 ) -> None:
-    """Draw made-up faces, encode them on Ray, and show originals over reconstructions."""
+    """Draw made-up faces, encode them on Ray, fit attribute directions to the codes, edit a face along them."""
     started = time.monotonic()
-    faces, codes, sheet = (storage.join(out, name) for name in ("faces", "codes", "reconstructions.png"))
+    faces, codes, model, sheet, strip = (storage.join(out, name) for name in MADE)
     _replace_earlier(out)
-    synth = SynthConfig(out=faces, count=count, size=64, correlated=True)
+    synth = SynthConfig(out=faces, count=count, size=64)
     with (line := ProgressLine("synth")):
         say(in_words(make_faces(synth, line.update)))
     code = run(EncodeJob(encode=EncodeConfig(source=faces, out=codes, model=MODEL, commit_rows=128), local=local))
     if code:
         raise typer.Exit(code)
     storage.write_bytes(sheet, reconstruct(codes, MODEL, count=36, columns=12))
+    _fit_directions(codes, model)
+    wanted = EditConfig(source=codes, image_id=EDITED, edits=EDITS, model=model, method=METHOD, strip=STRENGTHS)
+    storage.write_bytes(strip, edit(wanted, "cpu"))
     typer.echo(
         f"\n{sheet}: originals, each row over its reconstructions\n"
+        f"{strip}: a face, what is made of its code, and growing edits; the last row: all at once\n"
         f"{codes}: the codes; try: raypipe info {codes}\n"
+        f"{model}: the model with the directions; try: raypipe edit {codes} --id {EDITED} --model {model} "
+        f"--set Male=1 --out edited.png\n"
         f"done in {time.monotonic() - started:,.0f} s"
     )
 
 
+def _fit_directions(codes: str, model: str) -> None:
+    config = TrainConfig(recipe=METHOD, out=model, data=DataConfig(uri=codes), models=(MODEL,), evaluate_every=100)
+    recipe = read_config(catalog.recipe_module(METHOD).Config, {"steps": STEPS})
+    job = TrainJob(config=config, recipe=recipe)
+    with (line := ProgressLine("directions")):
+        outcome = train_locally(
+            job,
+            device=torch.device("cpu"),
+            restart=False,
+            say=say,
+            watch=lambda seen: line.update(seen.step, seen.steps),
+        )
+
+    if not outcome.is_done:
+        raise typer.Exit(1)
+
+
 def _replace_earlier(out: str) -> None:
     """Raise WrongUsage where ``out`` holds anything that a demo does not make."""
-    made = {"faces", "codes", "reconstructions.png"}
+    made = set(MADE)
     fs, path = storage.filesystem(out)
     there = (
         {str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(path, detail=False)} if fs.isdir(path) else set()
