@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", required=True, help="folder for checkpoints and data; a later call goes on there")
     parser.add_argument("--out", required=True, help="folder of the bundle")
     parser.add_argument("--keep", default="", help="a model whose generator and encoder are kept, not trained")
-    parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of steps")
+    parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of steps and faces")
     options = parser.parse_args(arguments)
     config = SmallModelConfig(work=options.work, keep=options.keep, scale=options.scale)
     device = torch.device(pick_device(False))
@@ -74,7 +74,7 @@ def _codes(config: SmallModelConfig, device: str) -> str:
     """Labelled made-up faces, encoded by the trained encoder; what is there already is not done again."""
     faces, codes = storage.join(config.work, "faces"), storage.join(config.work, "codes")
     if not storage.exists(storage.join(faces, RUN)):
-        make_faces(SynthConfig(out=faces, count=FACES, size=SIZE), lambda done, total: None)
+        make_faces(SynthConfig(out=faces, count=config.scaled(FACES, least=500), size=SIZE), lambda done, total: None)
     encode_config = EncodeConfig(source=faces, out=codes, model=inverting_model(config))
     encode(encode_config, RunLocally(device), restart=False, retry=frozenset(), say=print, watch=lambda record: None)
     return codes
@@ -100,7 +100,11 @@ def _describe(config: SmallModelConfig, bundle: Bundle) -> None:
     runs: dict[str, Any] = {
         name: json.loads(storage.read_bytes(storage.join(model_of(name, config), RUN))) for name in names
     }
-    record = {"config": vars(config), "measured": measure(bundle, faces=MEASURED_FACES), "runs": runs}
+    record = {
+        "config": vars(config),
+        "measured": measure(bundle, faces=config.scaled(MEASURED_FACES, least=200)),
+        "runs": runs,
+    }
     storage.write_bytes(storage.join(bundle.uri, RUN), json.dumps(record, indent=2).encode())
     storage.write_bytes(storage.join(bundle.uri, "README.md"), model_card(record).encode())
 

@@ -19,12 +19,17 @@ CHANNELS = (256, 128, 96, 64, 32)
 @dataclass(frozen=True, kw_only=True)
 class SmallModelConfig:
     """``work``: where checkpoints and data are kept. ``keep``: a model whose generator and encoder are taken as they
-    are, for machines that are too slow to train such; empty = train them. ``scale``: of all numbers of steps."""
+    are, for machines that are too slow to train such; empty = train them. ``scale``: of all numbers of steps and
+    faces."""
 
     work: str
     keep: str = ""
     scale: float = 1.0
     seed: int = 0
+
+    def scaled(self, count: int, *, least: int = 1) -> int:
+        """A number of steps or faces."""
+        return max(least, round(count * self.scale))
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,11 @@ def stages(config: SmallModelConfig) -> tuple[Stage, ...]:
 
 def job_of(stage: Stage, config: SmallModelConfig) -> TrainJob:
     """The training run of a stage; its model lies at ``model_of``."""
-    steps = max(1, round(stage.steps * config.scale))
+    steps = config.scaled(stage.steps)
     train = TrainConfig(
         recipe=stage.recipe,
         out=model_of(stage.recipe, config),
-        data=DataConfig(uri="synthfaces", size=SIZE, held_out=2_000),
+        data=DataConfig(uri="synthfaces", size=SIZE, held_out=config.scaled(2_000, least=64)),
         models=tuple(model_of(name, config) for name in stage.builds_on),
         seed=config.seed,
         checkpoint_every=max(1, steps // 20),
@@ -90,13 +95,13 @@ def directions_job(config: SmallModelConfig, codes: str) -> TrainJob:
     train = TrainConfig(
         recipe="sparse_directions",
         out=model_of("sparse_directions", config),
-        data=DataConfig(uri=codes, held_out=2_000),
+        data=DataConfig(uri=codes, held_out=config.scaled(2_000)),
         models=(*(model_of(stage.recipe, config) for stage in stages(config)), *filter(None, [config.keep])),
         seed=config.seed,
         evaluate_every=250,
     )
     module = catalog.recipe_module("sparse_directions")
-    return TrainJob(config=train, recipe=read_config(module.Config, {"steps": 3_000}))
+    return TrainJob(config=train, recipe=read_config(module.Config, {"steps": config.scaled(3_000)}))
 
 
 def model_of(recipe: str, config: SmallModelConfig) -> str:

@@ -112,7 +112,12 @@ def begin(job: TrainJob, *, restart: bool, say: Callable[[str], None], workers: 
         say(f"{job.config.recipe} on {reader.facts.rows:,} rows of {job.config.data.uri}")
     finally:
         reader.close()
-    if steps := Checkpoints(out, job.config.keep).steps():
+    steps = Checkpoints(out, job.config.keep).steps()
+    if steps and steps[-1] > job.recipe.steps:
+        raise WrongUsage(
+            f"{out} has been trained for {steps[-1]:,} steps, more than the {job.recipe.steps:,} asked for"
+        )
+    if steps:
         say(f"going on from step {steps[-1]:,}")
 
 

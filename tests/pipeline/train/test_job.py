@@ -96,6 +96,8 @@ def test_a_run_can_be_made_longer(folder: Path, tmp_path: Path) -> None:
     longer = train(replace(first, recipe=replace(RECIPE, steps=15)), watch=lambda seen: steps.append(seen.step))
     assert steps == [13, 14, 15]
     assert longer.steps == 15
+    with pytest.raises(WrongUsage, match="has been trained for 15 steps, more than the 12 asked for"):
+        train(first)
 
 
 def test_an_output_in_use_or_with_something_else_in_it_is_refused(folder: Path, tmp_path: Path, model: Path) -> None:
