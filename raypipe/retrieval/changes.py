@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe import storage
+from raypipe.errors import WrongUsage
 from raypipe.retrieval.build import STAGING, stage_shards
 from raypipe.retrieval.files import local_file, publish_bytes, read_checked
 from raypipe.retrieval.index import CACHE, deleted_rows, open_index
@@ -29,19 +30,30 @@ from raypipe.retrieval.space import Array
 _OURS = re.compile(rf"(\.?manifest-|\.?reduction-|shards/|deleted/|{re.escape(STAGING)}).*")
 
 
-def append(uri: str, asked: Binding, blocks: Iterable[Block], *, rows_per_shard: int, codes: str = "") -> Manifest:
+def append(
+    uri: str,
+    asked: Binding,
+    blocks: Iterable[Block],
+    *,
+    rows_per_shard: int,
+    codes: str = "",
+    cache: Path = CACHE,
+) -> Manifest:
     """New rows become searchable, in shards of their own under the index's axes.
 
     Raises:
         ModelMismatch: the rows are of another method, space, model or directions.
-        WrongUsage: as ``write_shard``.
+        WrongUsage: an id that can be found already, or as ``write_shard``.
     """
     old = read_manifest(uri)
     old.binding.require(asked)
     reduction = Reduction.from_bytes(read_checked(uri, old.reduction))
     shards = stage_shards(uri, blocks, old.space, reduction, old.precision, rows_per_shard=rows_per_shard, codes=codes)
     known = {entry.name for entry in old.shards}  # the same rows appended again are the same shard
-    return publish(uri, old.next((*old.shards, *(shard for shard in shards if shard.name not in known))))
+    new = [shard for shard in shards if shard.name not in known]
+    for entry in new:
+        _refuse_known_ids(uri, old, _ids(uri, entry, cache), cache)
+    return publish(uri, old.next((*old.shards, *new)))
 
 
 def delete(uri: str, ids: Collection[str], *, cache: Path = CACHE) -> int:
@@ -96,6 +108,18 @@ def sweep(uri: str) -> int:
     for name in unneeded:
         fs.rm_file(found[name])
     return len(unneeded)
+
+
+def _refuse_known_ids(uri: str, old: Manifest, ids: pa.ChunkedArray, cache: Path) -> None:
+    for entry in old.shards:
+        there = _ids(uri, entry, cache)
+        is_known = pc.is_in(there, value_set=ids.combine_chunks()).to_numpy(zero_copy_only=False)
+        is_known[deleted_rows(uri, entry)] = False
+        if is_known.any():
+            first = there[int(np.argmax(is_known))].as_py()
+            raise WrongUsage(
+                f"{int(is_known.sum())} of the ids are in the index already, {first!r} is one: delete first"
+            )
 
 
 def _ids(uri: str, entry: ShardEntry, cache: Path) -> pa.ChunkedArray:

@@ -53,6 +53,17 @@ def test_appending_the_same_rows_again_adds_nothing(tmp_path: Path) -> None:
     assert read_manifest(str(tmp_path)).rows == 60
 
 
+def test_an_id_that_can_be_found_is_refused_until_it_is_deleted(tmp_path: Path) -> None:
+    start(tmp_path)
+    again = blocks(["face-0003", "new"], VECTORS[40:42])
+    with pytest.raises(WrongUsage, match="1 of the ids are in the index already, 'face-0003' is one"):
+        append(str(tmp_path), BINDING, again, rows_per_shard=9)
+    assert read_manifest(str(tmp_path)).version == 1
+    delete(str(tmp_path), ["face-0003"])
+    append(str(tmp_path), BINDING, blocks(["face-0003", "new"], VECTORS[40:42]), rows_per_shard=9)
+    assert dict(found(tmp_path))["face-0003"] == pytest.approx(((VECTORS[0] - VECTORS[40]) ** 2).sum(), rel=1e-6)
+
+
 def test_rows_of_another_model_are_refused(tmp_path: Path) -> None:
     start(tmp_path)
     with pytest.raises(ModelMismatch, match="model 'model-2', but the index 'model-1'"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from raypipe.contract import SearchSpace
 from raypipe.retrieval.answer import Diversity, Wish
 from raypipe.retrieval.filters import Between, Equals
 from raypipe.retrieval.plan import Kind
+from raypipe.retrieval.shard import Shard
 from raypipe.retrieval.shard_search import search_shard
 from raypipe.retrieval.space import make_target
 from tests.retrieval.searching import built, names, plain_distances, plain_nearest, tiny_settings, weighted_space
@@ -56,32 +58,34 @@ def test_every_plan_gives_the_plain_answer(
             assert answer.exhausted == (rows <= k)
 
 
+@pytest.fixture(scope="module")
+def range_case(tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchSpace, np.ndarray, Shard]:
+    space, vectors = weighted_space(3, 20), clustered(3000, 23, seed=1)
+    settings_ = tiny_settings(space, axes=6, rows_per_shard=3000, lists=32)
+    return space, vectors, built(tmp_path_factory.mktemp("index"), space, vectors, settings=settings_).shards()[0]
+
+
 @pytest.mark.parametrize("prefer", [{}, {"a0": 0.0}, {"a0": 10.0}, {"a1": 1000.0}, {"a0": 1000.0, "a2": 1000.0}])
 @pytest.mark.parametrize("only", [None, *PLANS])
 def test_the_end_of_the_range_of_an_attribute(
-    tmp_path_factory: pytest.TempPathFactory, only: Kind | None, prefer: dict[str, float]
+    range_case: tuple[SearchSpace, np.ndarray, Shard], only: Kind | None, prefer: dict[str, float]
 ) -> None:
-    space, vectors = weighted_space(3, 20), clustered(3000, 23, seed=1)
-    (shard,) = built(
-        tmp_path_factory.mktemp("index"),
-        space,
-        vectors,
-        settings=tiny_settings(space, axes=6, rows_per_shard=3000, lists=32),
-    ).shards()
+    space, vectors, shard = range_case
     asked = vectors[7].copy()
     asked[:3] = vectors[:, :3].max(0)
     answer = search_shard(shard, make_target(space, asked, prefer), Wish(), None, only)
     distances = plain_distances(space, vectors, asked, prefer)
     assert [hit.id for hit in answer.hits] == plain_nearest(distances, names(3000), 20)
     assert answer.certified
+    explanation = answer.explanations[0]
     if only in ("scan", "lists"):
-        assert answer.explanations[0].compared < 3000
+        assert explanation.compared < 3000
     if only == "window" and prefer.get("a1") == 1000:
-        assert answer.explanations[0].plan == "window"
-        assert answer.explanations[0].scanned + answer.explanations[0].compared < 1000
+        assert explanation.plan == "window"
+        assert explanation.scanned + explanation.compared < 1000
 
 
-def test_a_hit_says_why(tmp_path: str) -> None:
+def test_a_hit_says_why(tmp_path: Path) -> None:
     space, vectors = weighted_space(2, 4), clustered(50, 6, seed=2)
     (shard,) = built(tmp_path, space, vectors).shards()
     asked = vectors[0] + np.float32(0.5)
@@ -94,7 +98,7 @@ def test_a_hit_says_why(tmp_path: str) -> None:
 
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 @pytest.mark.parametrize("only", [None, "scan", "lists"])
-def test_spaces_without_attributes(tmp_path: str, metric: Literal["l2", "cosine"], only: Kind | None) -> None:
+def test_spaces_without_attributes(tmp_path: Path, metric: Literal["l2", "cosine"], only: Kind | None) -> None:
     space, vectors = SearchSpace(16, metric), clustered(800, 16, seed=3)
     (shard,) = built(tmp_path, space, vectors, settings=tiny_settings(space, axes=4)).shards()
     asked = vectors[5] * np.float32(3)
@@ -104,18 +108,23 @@ def test_spaces_without_attributes(tmp_path: str, metric: Literal["l2", "cosine"
     np.testing.assert_allclose([hit.distance for hit in answer.hits], np.sort(distances)[:10], rtol=1e-6, atol=1e-7)
 
 
+@pytest.fixture(scope="module")
+def lucky_case(tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchSpace, np.ndarray, np.ndarray, Shard]:
+    space, vectors = weighted_space(2, 10), clustered(4000, 12, seed=4)
+    luck, settings_ = np.random.default_rng(5).random(4000), tiny_settings(space, axes=5, rows_per_shard=4000)
+    index = built(tmp_path_factory.mktemp("index"), space, vectors, labels={"luck": luck}, settings=settings_)
+    return space, vectors, luck, index.shards()[0]
+
+
 @pytest.mark.parametrize("only", [None, *PLANS])
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.5])
-def test_filters_are_exact_however_few_rows_pass(tmp_path: str, share: float, only: Kind | None) -> None:
-    space, vectors = weighted_space(2, 10), clustered(4000, 12, seed=4)
-    luck = np.random.default_rng(5).random(4000)
-    (shard,) = built(
-        tmp_path, space, vectors, labels={"luck": luck}, settings=tiny_settings(space, axes=5, rows_per_shard=4000)
-    ).shards()
+def test_filters_are_exact_however_few_rows_pass(
+    lucky_case: tuple[SearchSpace, np.ndarray, np.ndarray, Shard], share: float, only: Kind | None
+) -> None:
+    space, vectors, luck, shard = lucky_case
     wish = Wish(k=10, condition=Between("luck", None, share))
-    answer = search_shard(
-        shard, make_target(space, vectors[9], {"a0": 50.0}), wish, shard.allowed(wish.condition), only
-    )
+    target = make_target(space, vectors[9], {"a0": 50.0})
+    answer = search_shard(shard, target, wish, shard.allowed(wish.condition), only)
     distances = plain_distances(space, vectors, vectors[9], {"a0": 50.0})
     assert [hit.id for hit in answer.hits] == plain_nearest(distances, names(4000), 10, luck <= share)
     assert answer.certified
@@ -123,7 +132,7 @@ def test_filters_are_exact_however_few_rows_pass(tmp_path: str, share: float, on
 
 
 @pytest.mark.parametrize("only", [None, *PLANS])
-def test_at_most_so_many_hits_of_a_person_and_never_an_excluded_one(tmp_path: str, only: Kind | None) -> None:
+def test_at_most_so_many_hits_of_a_person_and_never_an_excluded_one(tmp_path: Path, only: Kind | None) -> None:
     space, vectors = weighted_space(1, 6), clustered(600, 7, seed=6)
     people = [None if i % 7 == 0 else f"p{i % 5}" for i in range(600)]
     (shard,) = built(tmp_path, space, vectors, labels={"person": people}).shards()
@@ -141,7 +150,7 @@ def test_at_most_so_many_hits_of_a_person_and_never_an_excluded_one(tmp_path: st
     assert answer.certified
 
 
-def test_rows_too_long_for_the_scan_are_found_all_the_same(tmp_path: str) -> None:
+def test_rows_too_long_for_the_scan_are_found_all_the_same(tmp_path: Path) -> None:
     space, vectors = weighted_space(1, 8), clustered(500, 9, seed=7)
     vectors[:4] *= np.float32(1e6)
     settings_ = tiny_settings(space, axes=3)
@@ -154,7 +163,7 @@ def test_rows_too_long_for_the_scan_are_found_all_the_same(tmp_path: str) -> Non
             assert [hit.id for hit in answer.hits] == plain_nearest(distances, ids, 6)
 
 
-def test_less_than_all_is_only_done_when_asked_and_then_said(tmp_path: str) -> None:
+def test_less_than_all_is_only_done_when_asked_and_then_said(tmp_path: Path) -> None:
     space, vectors = weighted_space(1, 30), np.random.default_rng(8).standard_normal((6000, 31)).astype(np.float32)
     (shard,) = built(
         tmp_path, space, vectors, settings=tiny_settings(space, axes=3, rows_per_shard=6000, lists=64)
@@ -168,7 +177,7 @@ def test_less_than_all_is_only_done_when_asked_and_then_said(tmp_path: str) -> N
     assert rough.explanations[0].compared < exact.explanations[0].compared
 
 
-def test_a_condition_that_no_row_meets_gives_no_hits(tmp_path: str) -> None:
+def test_a_condition_that_no_row_meets_gives_no_hits(tmp_path: Path) -> None:
     space, vectors = weighted_space(1, 3), clustered(50, 4, seed=9)
     (shard,) = built(tmp_path, space, vectors, labels={"n": list(range(50))}).shards()
     allowed = shard.allowed(Equals("n", 99))
