@@ -25,6 +25,7 @@ TYPICAL_LENGTH = 8.0
 ENERGY = 0.999
 """Axes beyond this share of the sample's variance prove nothing more."""
 
+_SMALLEST_SCALE = 1e-9
 _SPARE_AXES, _ROUNDS = 16, 4
 
 
@@ -125,7 +126,7 @@ def fit_reduction(sample_SW: Array, *, attributes: int, axes: int, lists: int, s
     centred = (sample_SW - mean_W).astype(np.float32)
     axes_DR = _principal_axes(centred[:, attributes:], most, seed)
     typical = float(np.sqrt((centred.astype(np.float64) ** 2).sum(1).mean())) if len(centred) else 0.0
-    scale = typical / TYPICAL_LENGTH or 1.0
+    scale = max(typical / TYPICAL_LENGTH, _SMALLEST_SCALE) if typical else 1.0
     reduction = Reduction(mean_W, axes_DR, np.zeros((1, len(axes_DR) + attributes), np.float32), scale)
     reduced = reduction.reduce(sample_SW)
     return Reduction(mean_W, axes_DR, _centroids(list_points(reduced), lists, seed), scale)

@@ -25,6 +25,9 @@ Array = npt.NDArray[Any]
 
 WEIGHT_LIMIT = 1000.0
 
+NUMBER_LIMIT = 1e15
+"""Squares of larger numbers, under weights, would come near the end of float32."""
+
 
 @dataclass(frozen=True, eq=False)
 class Target:
@@ -48,15 +51,15 @@ def comparable(space: SearchSpace, vectors_NW: Array) -> Array:
     """Vectors as this package compares them: float32 [N,W], of length 1 where the metric is the cosine.
 
     Raises:
-        WrongUsage: another width, a number that is not finite in float32, or a cosine with a vector of zeros.
+        WrongUsage: another width, a number that is not finite or beyond 1e15, or a cosine with a vector of zeros.
     """
     if vectors_NW.ndim != 2 or vectors_NW.shape[1] != space.width:
         raise WrongUsage(f"vectors must be [n, {space.width}], got {list(vectors_NW.shape)}")
     with np.errstate(over="ignore"):  # too large for float32 is found on the next line
         vectors = np.ascontiguousarray(vectors_NW, dtype=np.float32)
-    good_N = np.isfinite(vectors).all(1)
+    good_N = (np.abs(vectors) <= NUMBER_LIMIT).all(1)  # false for nan
     if not good_N.all():
-        raise WrongUsage(f"vector {int(np.argmin(good_N))} has a number that is not finite")
+        raise WrongUsage(f"vector {int(np.argmin(good_N))} has a number that is not finite, or beyond {NUMBER_LIMIT:g}")
     if space.metric != "cosine":
         return vectors
     precise = vectors.astype(np.float64)

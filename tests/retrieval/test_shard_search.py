@@ -163,6 +163,18 @@ def test_rows_too_long_for_the_scan_are_found_all_the_same(tmp_path: Path) -> No
             assert [hit.id for hit in answer.hits] == plain_nearest(distances, ids, 6)
 
 
+@pytest.mark.parametrize("size", [1e-12, 1e-3, 1e12])
+def test_queries_far_from_rows_of_any_size(tmp_path: Path, size: float) -> None:
+    space, vectors = weighted_space(2, 8), clustered(400, 10, seed=10) * np.float32(size)
+    (shard,) = built(tmp_path, space, vectors, settings=tiny_settings(space, axes=3)).shards()
+    for asked in (np.full(10, 1e15), np.full(10, -30 * size), np.zeros(10)):
+        for only in PLANS:
+            answer = search_shard(shard, make_target(space, asked, {"a1": 1000.0}), Wish(k=5), None, only)
+            distances = plain_distances(space, vectors, asked.astype(np.float32), {"a1": 1000.0})
+            np.testing.assert_allclose([hit.distance for hit in answer.hits], np.sort(distances)[:5], rtol=1e-12)
+            assert answer.certified
+
+
 def test_less_than_all_is_only_done_when_asked_and_then_said(tmp_path: Path) -> None:
     space, vectors = weighted_space(1, 30), np.random.default_rng(8).standard_normal((6000, 31)).astype(np.float32)
     (shard,) = built(

@@ -40,7 +40,8 @@ def test_a_cosine_compares_directions_only() -> None:
     [
         ([1.0, 2.0], {}, WrongUsage, r"must be \[n, 3\], got \[1, 2\]"),
         ([1.0, np.nan, 0.0], {}, WrongUsage, "vector 0 has a number that is not finite"),
-        ([1.0, 1e300, 0.0], {}, WrongUsage, "vector 0 has a number that is not finite"),
+        ([1.0, 1e300, 0.0], {}, WrongUsage, "vector 0 has a number that is not finite, or beyond 1e"),
+        ([1.0, -1e16, 0.0], {}, WrongUsage, "vector 0 has a number that is not finite, or beyond 1e"),
         ([1.0, 2.0, 3.0], {"a0": 1001.0}, WrongUsage, "preference 1001.0 of 'a0' must be from 0 to 1000"),
         ([1.0, 2.0, 3.0], {"a0": np.nan}, WrongUsage, "preference nan"),
         ([1.0, 2.0, 3.0], {"hat": 1.0}, UnknownAttribute, "'hat' cannot be weighted in this space; it has: a0"),
