@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from raypipe.errors import BadWeights
+from raypipe.config import read_config
+from raypipe.errors import BadWeights, WrongUsage
+from raypipe.weights import Part
+
+Network = TypeVar("Network", bound=nn.Module)
+Config = TypeVar("Config")
+
+
+def load_network(
+    part: Part, kind: str, config_type: type[Config], build: Callable[[Config], Network], device: str | torch.device
+) -> Network:
+    """The network of a bundle's part, ready for inference. ``build`` makes one of its config.
+
+    Raises:
+        BadWeights: the part is of another kind, or its tensors do not fit its config.
+    """
+    if part.kind != kind:
+        raise BadWeights(f"a part of kind {part.kind!r} is not {kind!r}")
+    try:
+        config = read_config(config_type, part.config)
+    except WrongUsage as error:
+        raise BadWeights(f"config of {kind!r}: {error}") from error
+    with torch.device("meta"):
+        network = build(config)
+    load_exactly(network, part.tensors, f"network of kind {kind!r}")
+    return network.to(device).eval().requires_grad_(False)
 
 
 def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:

@@ -105,7 +105,7 @@ def test_settings_that_cannot_be_meant_are_named(settings: dict[str, int], told:
 
 def test_another_kind_and_another_layout_are_refused() -> None:
     part = attribute_part(tiny_net())
-    with pytest.raises(BadWeights, match="'other' is not an 'attribute_net'"):
+    with pytest.raises(BadWeights, match="'other' is not 'attribute_net'"):
         load_attributes(Part("other", part.config, part.tensors), "cpu")
     with pytest.raises(BadWeights, match="of another shape"):
         load_attributes(Part(part.kind, {**part.config, "feature_dim": 16}, part.tensors), "cpu")

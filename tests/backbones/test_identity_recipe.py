@@ -70,7 +70,7 @@ def test_a_part_brings_back_the_network() -> None:
     torch.testing.assert_close(vectors, alone, rtol=0, atol=1e-6)
     with pytest.raises(BadWeights, match="of another shape"):
         load_identity(Part(part.kind, {**part.config, "embedding_dim": 16}, part.tensors), "cpu")
-    with pytest.raises(BadWeights, match="identity config: size must be between 32 and 256 pixels, got 8"):
+    with pytest.raises(BadWeights, match="config of 'embedding_net': size must be between 32 and 256 pixels, got 8"):
         load_identity(Part(part.kind, {**part.config, "size": 8}, part.tensors), "cpu")
 
 

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raypipe.backbones.identity.residual import body, stem
-from raypipe.blocks.loading import load_exactly
-from raypipe.config import as_dict, read_config
-from raypipe.errors import BadWeights, WrongUsage
+from raypipe.blocks.loading import load_network
+from raypipe.config import as_dict
 from raypipe.weights import Part
 
 KIND = "ir_se50"
@@ -74,16 +73,7 @@ def load_arcface(part: Part, device: str | torch.device) -> IdentityNetwork:
     Raises:
         BadWeights: the part is not an IR-SE-50, or its tensors do not fit its config.
     """
-    if part.kind != KIND:
-        raise BadWeights(f"{part.kind!r} is not an {KIND!r}")
-    try:
-        config = read_config(IdentityConfig, part.config)
-    except WrongUsage as error:
-        raise BadWeights(f"identity config: {error}") from error
-    with torch.device("meta"):
-        network = IdentityNetwork(config)
-    load_exactly(network, part.tensors, f"identity network of kind {KIND!r}")
-    return network.to(device).eval().requires_grad_(False)
+    return load_network(part, KIND, IdentityConfig, IdentityNetwork, device)
 
 
 def identity_part(network: IdentityNetwork) -> Part:

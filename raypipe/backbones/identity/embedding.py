@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raypipe.blocks.loading import load_exactly
+from raypipe.blocks.loading import load_network
 from raypipe.blocks.residual_trunk import ResidualTrunk, of_size, trunk_problems
-from raypipe.config import as_dict, read_config
-from raypipe.errors import BadWeights, WrongUsage
+from raypipe.config import as_dict
+from raypipe.errors import WrongUsage
 from raypipe.weights import Part
 
 KIND = "embedding_net"
@@ -58,16 +58,7 @@ def load_embedding(part: Part, device: str | torch.device) -> EmbeddingNet:
     Raises:
         BadWeights: the part is not an embedding network, or its tensors do not fit its config.
     """
-    if part.kind != KIND:
-        raise BadWeights(f"{part.kind!r} is not an {KIND!r}")
-    try:
-        config = read_config(EmbeddingConfig, part.config)
-    except WrongUsage as error:
-        raise BadWeights(f"identity config: {error}") from error
-    with torch.device("meta"):
-        network = EmbeddingNet(config)
-    load_exactly(network, part.tensors, f"identity network of kind {KIND!r}")
-    return network.to(device).eval().requires_grad_(False)
+    return load_network(part, KIND, EmbeddingConfig, EmbeddingNet, device)
 
 
 def embedding_part(network: EmbeddingNet) -> Part:

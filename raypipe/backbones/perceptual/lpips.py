@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from raypipe.blocks.loading import load_exactly
-from raypipe.config import as_dict, read_config
-from raypipe.errors import BadWeights, WrongUsage
+from raypipe.blocks.loading import load_network
+from raypipe.config import as_dict
+from raypipe.errors import WrongUsage
 from raypipe.weights import Part
 
 KIND = "lpips"
@@ -134,16 +134,7 @@ def load_lpips(part: Part, device: str | torch.device) -> Lpips:
     Raises:
         BadWeights: the part is not an LPIPS network, or its tensors do not fit its config.
     """
-    if part.kind != KIND:
-        raise BadWeights(f"{part.kind!r} is not an {KIND!r}")
-    try:
-        config = read_config(LpipsConfig, part.config)
-    except WrongUsage as error:
-        raise BadWeights(f"LPIPS config: {error}") from error
-    with torch.device("meta"):
-        network = Lpips(config)
-    load_exactly(network, part.tensors, f"LPIPS with {config.trunk}")
-    return network.to(device).eval().requires_grad_(False)
+    return load_network(part, KIND, LpipsConfig, Lpips, device)
 
 
 def lpips_part(network: Lpips) -> Part:
