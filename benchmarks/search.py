@@ -1,6 +1,6 @@
 """Search under preferences and adjustments against the paper's computation and against Faiss on full vectors.
 
-    python -m benchmarks.search [--rows 100000] [--faces 2000] [--threads N] [--rounds 3] [--json FILE]
+    python -m benchmarks.search [--rows 100000] [--faces 2000] [--threads N] [--rounds 3] [--queries 32] [--json FILE]
 
 The rows are made-up W+ codes with the statistics of the shipped encoder's: mean and principal components of the codes
 of ``--faces`` drawn faces, normal along each component. The directions are the least-squares ones of these faces'
