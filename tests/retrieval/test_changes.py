@@ -139,6 +139,21 @@ def test_sweep_deletes_leftovers_and_no_foreign_file(tmp_path: Path) -> None:
     assert problems(str(tmp_path)) == []
 
 
+def test_on_an_object_store_all_operations_leave_a_whole_index(bucket: str, tmp_path: Path) -> None:
+    uri = f"s3://{bucket}/faces/index"
+    settings = tiny_settings(SPACE, rows_per_shard=25)
+    build(uri, SPACE, BINDING, lambda: blocks(names(40), VECTORS[:40]), settings)
+    append(uri, BINDING, blocks(names(20, 40), VECTORS[40:]), rows_per_shard=15, cache=tmp_path / "cache")
+    assert delete(uri, names(10), cache=tmp_path / "cache") == 10
+    compact(uri, rows_per_shard=100, cache=tmp_path / "cache")
+    assert problems(uri, cache=tmp_path / "cache") == []
+    index = open_index(uri, cache=tmp_path / "cache")
+    (answer,) = index.search([make_target(SPACE, VECTORS[30])], Wish(k=200), asked=BINDING)
+    assert sorted(hit.id for hit in answer.hits) == names(50, 10)
+    with pytest.raises(OutputInUse):
+        publish(uri, index.manifest)
+
+
 class Killed(BaseException):
     """Nobody catches it, as nobody catches a kill."""
 
