@@ -15,7 +15,7 @@ from raypipe.retrieval.files import FileInfo, publish_bytes, publish_file
 from raypipe.retrieval.manifest import Binding, Manifest, ShardEntry, publish, versions
 from raypipe.retrieval.reduction import Reduction, RowSample, fit_reduction
 from raypipe.retrieval.scan_rows import COLUMNS_STEP, column_count, fixed_columns
-from raypipe.retrieval.shard_writer import Block, Precision, ShardInfo, write_shard
+from raypipe.retrieval.shard_writer import Block, Form, Precision, ShardInfo, write_shard
 from raypipe.retrieval.space import comparable
 
 STAGING = ".staging-"
@@ -82,11 +82,9 @@ def build(
     """
     if versions(uri):
         raise OutputInUse(f"{uri!r} holds an index already; append to it, or choose another place")
-    reduction = fit(space, settings, read())
-    file = stage_reduction(uri, reduction)
-    shards = stage_shards(
-        uri, read(), space, reduction, settings.precision, rows_per_shard=settings.rows_per_shard, codes=codes
-    )
+    form = Form(space, fit(space, settings, read()), settings.precision)
+    file = stage_reduction(uri, form.reduction)
+    shards = stage_shards(uri, read(), form, rows_per_shard=settings.rows_per_shard, codes=codes)
     return publish(uri, Manifest(1, binding, space, settings.precision, file, shards))
 
 
@@ -129,9 +127,7 @@ def stage_shard(uri: str, folder: Path, info: ShardInfo, codes: str) -> ShardEnt
 def stage_shards(
     uri: str,
     blocks: Iterable[Block],
-    space: SearchSpace,
-    reduction: Reduction,
-    precision: Precision,
+    form: Form,
     *,
     rows_per_shard: int,
     codes: str,
@@ -143,7 +139,7 @@ def stage_shards(
     stream = _Stream(blocks)
     while stream.has_more():
         with scratch_folder(uri) as scratch:
-            info = write_shard(Path(scratch), stream.take(rows_per_shard), space, reduction, precision=precision)
+            info = write_shard(Path(scratch), stream.take(rows_per_shard), form)
             if info.rows and (entry := stage_shard(uri, Path(scratch), info, codes)) not in entries:
                 entries.append(entry)
     return tuple(entries)

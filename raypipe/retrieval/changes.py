@@ -24,7 +24,7 @@ from raypipe.retrieval.index import CACHE, deleted_rows, open_index
 from raypipe.retrieval.manifest import Binding, Deleted, Manifest, ShardEntry, manifest_name, publish, read_manifest
 from raypipe.retrieval.reduction import Reduction
 from raypipe.retrieval.shard import Shard
-from raypipe.retrieval.shard_writer import ID, Block
+from raypipe.retrieval.shard_writer import ID, Block, Form
 from raypipe.retrieval.space import Array
 
 _OURS = re.compile(rf"(\.?manifest-|\.?reduction-|shards/|deleted/|{re.escape(STAGING)}).*")
@@ -47,8 +47,8 @@ def append(
     """
     old = read_manifest(uri)
     old.binding.require(asked)
-    reduction = Reduction.from_bytes(read_checked(uri, old.reduction))
-    shards = stage_shards(uri, blocks, old.space, reduction, old.precision, rows_per_shard=rows_per_shard, codes=codes)
+    form = Form(old.space, Reduction.from_bytes(read_checked(uri, old.reduction)), old.precision)
+    shards = stage_shards(uri, blocks, form, rows_per_shard=rows_per_shard, codes=codes)
     known = {entry.name for entry in old.shards}  # the same rows appended again are the same shard
     new = [shard for shard in shards if shard.name not in known]
     for entry in new:
@@ -79,14 +79,14 @@ def compact(uri: str, *, rows_per_shard: int, cache: Path = CACHE) -> Manifest:
     """
     index = open_index(uri, cache=cache)
     old = index.manifest
-    reduction = Reduction.from_bytes(read_checked(uri, old.reduction))
     # Vectors are stored as they are compared: a cosine's are of length 1 already, and must keep their very bits.
     space = dataclasses.replace(old.space, metric="l2") if old.space.metric == "cosine" else old.space
+    form = Form(space, Reduction.from_bytes(read_checked(uri, old.reduction)), old.precision)
     shards: list[ShardEntry] = []
     for codes in dict.fromkeys(entry.codes for entry in old.shards):
         same = [s for entry, s in zip(old.shards, index.shards(), strict=True) if entry.codes == codes]
         blocks = (block for shard in same for block in _alive_blocks(shard))
-        shards += stage_shards(uri, blocks, space, reduction, old.precision, rows_per_shard=rows_per_shard, codes=codes)
+        shards += stage_shards(uri, blocks, form, rows_per_shard=rows_per_shard, codes=codes)
     new = publish(uri, old.next(tuple(shards)))
     sweep(uri)
     return new

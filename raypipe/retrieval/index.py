@@ -19,6 +19,7 @@ from raypipe.retrieval.manifest import Binding, Manifest, ShardEntry, read_manif
 from raypipe.retrieval.reduction import Reduction
 from raypipe.retrieval.shard import Shard
 from raypipe.retrieval.shard_search import search_shard
+from raypipe.retrieval.shard_writer import Form
 from raypipe.retrieval.space import Array, Target
 
 CACHE = Path(tempfile.gettempdir()) / "raypipe-index"
@@ -92,9 +93,7 @@ def open_shard(uri: str, manifest: Manifest, entry: ShardEntry, reduction: Reduc
         entry.name,
         {Path(file.name).name: local_file(uri, file, cache) for file in entry.files},
         entry.rows,
-        space=manifest.space,
-        reduction=reduction,
-        precision=manifest.precision,
+        Form(manifest.space, reduction, manifest.precision),
         deleted=deleted_rows(uri, entry),
     )
 

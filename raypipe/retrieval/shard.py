@@ -10,13 +10,11 @@ import faiss
 import numpy as np
 import pyarrow as pa
 
-from raypipe.contract import SearchSpace
 from raypipe.errors import RaypipeError
 from raypipe.retrieval.filters import Filter, matching_rows
 from raypipe.retrieval.lists import Extents
-from raypipe.retrieval.reduction import Reduction
 from raypipe.retrieval.scan_rows import Slack
-from raypipe.retrieval.shard_writer import ID, Precision
+from raypipe.retrieval.shard_writer import ID, Form
 from raypipe.retrieval.space import Array, Distances, Target, distances
 
 
@@ -36,16 +34,14 @@ class Shard:
         name: str,
         files: Mapping[str, Path],
         rows: int,
+        form: Form,
         *,
-        space: SearchSpace,
-        reduction: Reduction,
-        precision: Precision,
         deleted: Array,
     ) -> None:
-        self.name, self.rows, self.space, self.reduction = name, rows, space, reduction
-        count = reduction.attribute_count
+        self.name, self.rows, self.space, self.reduction = name, rows, form.space, form.reduction
+        count = form.reduction.attribute_count
         self._attributes = _mapped(files["attributes.bin"], "float32", (rows, count))
-        self._rest = _mapped(files["rest.bin"], precision, (rows, space.width - count))
+        self._rest = _mapped(files["rest.bin"], form.precision, (rows, form.space.width - count))
         self._sorted = _mapped(files["sorted.bin"], "float32", (count, rows))
         self._order = _mapped(files["order.bin"], "uint32", (count, rows))
         self.labels: pa.Table = pa.ipc.open_file(pa.memory_map(str(files["labels.arrow"]))).read_all()

@@ -41,6 +41,15 @@ class Block:
     vectors: Array
 
 
+@dataclass(frozen=True, eq=False)
+class Form:
+    """How all shards of an index hold their rows."""
+
+    space: SearchSpace
+    reduction: Reduction
+    precision: Precision
+
+
 @dataclass(frozen=True)
 class ShardInfo:
     """A written shard. ``files`` are named relative to its folder."""
@@ -49,24 +58,23 @@ class ShardInfo:
     files: tuple[FileInfo, ...]
 
 
-def write_shard(
-    folder: Path, blocks: Iterable[Block], space: SearchSpace, reduction: Reduction, *, precision: Precision
-) -> ShardInfo:
+def write_shard(folder: Path, blocks: Iterable[Block], form: Form) -> ShardInfo:
     """Write the files of a shard to a local folder; blocks are taken one at a time.
 
     Raises:
-        WrongUsage: vectors that ``space`` cannot compare, ids that are missing, or blocks with different columns.
+        WrongUsage: vectors that the space cannot compare, ids that are missing, or blocks with different columns.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    writer = _Writer(folder, space, reduction, precision)
+    writer = _Writer(folder, form)
     for block in blocks:
         writer.add(block)
     return writer.finish()
 
 
 class _Writer:
-    def __init__(self, folder: Path, space: SearchSpace, reduction: Reduction, precision: Precision) -> None:
-        self._folder, self._space, self._reduction, self._precision = folder, space, reduction, precision
+    def __init__(self, folder: Path, form: Form) -> None:
+        self._folder, self._form, self._reduction = folder, form, form.reduction
+        reduction = form.reduction
         self._attributes = open(folder / "attributes.bin", "wb")  # noqa: SIM115 (closed in finish)
         self._rest = open(folder / "rest.bin", "wb")  # noqa: SIM115
         self._labels: pa.ipc.RecordBatchFileWriter | None = None
@@ -82,7 +90,7 @@ class _Writer:
         if labels.num_rows != len(block.vectors):
             raise WrongUsage(f"{labels.num_rows} rows of labels, but {len(block.vectors)} vectors")
         count = self._reduction.attribute_count
-        attributes, rest = _split(comparable(self._space, block.vectors), count, self._precision)
+        attributes, rest = _split(comparable(self._form.space, block.vectors), count, self._form.precision)
         attributes.tofile(self._attributes)
         rest.tofile(self._rest)
         self._write_labels(labels)

@@ -11,7 +11,7 @@ from raypipe.retrieval.answer import Diversity, Wish
 from raypipe.retrieval.build import IndexSettings
 from raypipe.retrieval.manifest import read_manifest
 from raypipe.retrieval.scan_rows import column_count
-from raypipe.retrieval.shard_writer import Block, write_shard
+from raypipe.retrieval.shard_writer import Block, Form, write_shard
 from raypipe.retrieval.space import make_target
 from tests.retrieval.searching import BINDING, built, names, tiny_settings, weighted_space
 
@@ -73,7 +73,7 @@ def test_float16_halves_the_rest_on_disk_and_searches_what_is_stored(tmp_path: P
 def test_rows_without_an_id_are_refused(tmp_path: Path, labels: pa.Table, message: str) -> None:
     reduction = built(tmp_path / "index", SPACE, VECTORS).shards()[0].reduction
     with pytest.raises(WrongUsage, match=message):
-        write_shard(tmp_path / "s", [Block(labels, VECTORS[:2])], SPACE, reduction, precision="float32")
+        write_shard(tmp_path / "s", [Block(labels, VECTORS[:2])], Form(SPACE, reduction, "float32"))
 
 
 def test_blocks_with_other_columns_are_refused(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_blocks_with_other_columns_are_refused(tmp_path: Path) -> None:
         Block(pa.table({"image_id": ["b"]}), VECTORS[:1]),
     ]
     with pytest.raises(WrongUsage, match="blocks with different label columns"):
-        write_shard(tmp_path / "s", blocks, SPACE, reduction, precision="float32")
+        write_shard(tmp_path / "s", blocks, Form(SPACE, reduction, "float32"))
 
 
 def test_dictionaries_are_stored_as_what_they_mean(tmp_path: Path) -> None:
