@@ -34,6 +34,7 @@ from raypipe.weights import Bundle, Part, open_bundle, save_bundle
 
 PARTS = ("generator", "encoder", "identity", "attributes", "sparse_directions")
 MEASURED_FACES = 2_000
+TOLD = ("recipe", "step", "best", "workers", "device", "seconds_of_last_run", "versions")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -97,16 +98,21 @@ def _half(part: Part) -> Part:
 def _describe(config: SmallModelConfig, bundle: Bundle) -> None:
     """``run.json`` and the model card."""
     names = [*(stage.recipe for stage in stages(config)), "sparse_directions"]
-    runs: dict[str, Any] = {
-        name: json.loads(storage.read_bytes(storage.join(model_of(name, config), RUN))) for name in names
-    }
+    runs = {name: _told_of(model_of(name, config)) for name in names}
+    settings = {name: value for name, value in vars(config).items() if name != "work"}
     record = {
-        "config": vars(config),
+        "config": settings,
         "measured": measure(bundle, faces=config.scaled(MEASURED_FACES, least=200)),
         "runs": runs,
     }
     storage.write_bytes(storage.join(bundle.uri, RUN), json.dumps(record, indent=2).encode())
     storage.write_bytes(storage.join(bundle.uri, "README.md"), model_card(record).encode())
+
+
+def _told_of(run: str) -> dict[str, Any]:
+    """What of a run is of interest away from the machine that did it."""
+    record = json.loads(storage.read_bytes(storage.join(run, RUN)))
+    return {name: record[name] for name in TOLD}
 
 
 if __name__ == "__main__":

@@ -52,7 +52,8 @@ def _kept(config: Mapping[str, Any]) -> list[str]:
         "Its generator and encoder are a stand-in until the recipes `stylegan2` and `e4e` had their time on a GPU:",
         "an autoencoder, trained on a CPU for 25 minutes (`python -m raypipe.pipeline.train_standin`), half of its",
         "pictures deformed, recoloured and partly covered. No adversary ever looked at its pictures, so they are soft,",
-        "and small features (a smile, thin glasses) are mostly lost in its codes.",
+        "and small features (a smile, thin glasses) are mostly lost in its codes. Photographs (32 of each):",
+        "PSNR 22.0 dB on StyleGAN2-FFHQ faces, 21.5 dB on CelebA.",
         "",
     ]
 
