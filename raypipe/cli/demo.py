@@ -23,7 +23,7 @@ from raypipe.pipeline.train.job import TrainJob, train_locally
 MODEL = "small"
 METHOD = "sparse_directions"
 STEPS = 400
-EDITS = ("Blond_Hair=2", "Pale_Skin=-1.5", "Wearing_Hat=2")
+EDITS = ("Blond_Hair=3", "Pale_Skin=-2")
 STRENGTHS = 7
 MADE = ("faces", "codes", "model", "reconstructions.png", "edits.png")
 EDITED = "000003"
