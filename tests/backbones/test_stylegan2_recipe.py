@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from raypipe.backbones.stylegan2 import load_discriminator, load_generator
 from raypipe.backbones.stylegan2.recipe import Config, StyleGAN2Recipe, build_recipe, columns
 from raypipe.contract import Columns, DataFacts, Recipe, Share, Site
 from raypipe.errors import WrongUsage
+from raypipe.weights import Part
 from tests.share_workers import run_with_workers
 
 TINY = Config(
@@ -75,6 +77,11 @@ def assert_same_state(actual: Recipe, expected: Recipe, tolerance: float) -> Non
             torch.testing.assert_close(mine[name], value, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: n + m)
         else:
             assert mine[name] == value, name
+
+
+def differing(one: Part, other: Part) -> list[str]:
+    """Names of the tensors that are not the same, bit for bit."""
+    return [name for name, tensor in one.tensors.items() if not torch.equal(tensor, other.tensors[name])]
 
 
 @pytest.mark.usefixtures("double_precision")
@@ -160,12 +167,36 @@ def test_a_warm_start_begins_with_the_given_networks() -> None:
     parts = trained.export()
     warm = dataclasses.replace(TINY, warm_start=True, channels=())
     begun = build_recipe(warm, Site(data=FACTS, parts=parts, seed=7)).export()
-    for name, part in parts.items():
-        assert all(torch.equal(begun[name].tensors[key], tensor) for key, tensor in part.tensors.items())
+    assert not any(differing(begun[name], part) for name, part in parts.items())
     with pytest.raises(WrongUsage, match="a warm start needs a model with a generator"):
         build(warm)
     with pytest.raises(WrongUsage, match=r"has \(size, labels\) \(8, 2\), and the data ask for \(16, 2\)"):
         build_recipe(warm, Site(data=dataclasses.replace(FACTS, size=16), parts=parts))
+
+
+def test_the_discriminator_may_begin_alone() -> None:
+    recipe = build(dataclasses.replace(TINY, generator_from_step=2))
+    begun = copy.deepcopy(recipe.export())
+    for batch in batches(2):
+        recipe.step(batch)
+    alone = recipe.export()
+    assert not differing(alone["generator"], begun["generator"])
+    assert differing(alone["discriminator"], begun["discriminator"])
+    recipe.step(batches(3)[2])
+    assert differing(recipe.export()["generator"], begun["generator"])
+
+
+def test_path_lengths_of_a_trained_generator_are_measured_before_they_are_held() -> None:
+    parts = build().export()
+    warm = dataclasses.replace(TINY, warm_start=True, channels=())
+    (batch,) = batches(1)
+    ends = []
+    for weight in (1e-6, 1e6):
+        recipe = build_recipe(dataclasses.replace(warm, path_length_weight=weight), Site(data=FACTS, parts=parts))
+        length = recipe.step(batch)["path_length"]
+        assert recipe.state_dict()["mean_length"] == length > 0
+        ends.append(recipe.export()["generator"])
+    assert not differing(*ends)
 
 
 def test_exported_parts_are_the_networks() -> None:

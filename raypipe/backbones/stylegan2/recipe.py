@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from raypipe.backbones.stylegan2.augment import adjusted_probability, draw_augmentation
+from raypipe.backbones.stylegan2.beginning import networks
 from raypipe.backbones.stylegan2.discriminator import Discriminator
 from raypipe.backbones.stylegan2.evaluation import describer, distance_to_held_out
-from raypipe.backbones.stylegan2.generator import Generator
 from raypipe.backbones.stylegan2.latents import Latents, draw_latents
 from raypipe.backbones.stylegan2.losses import (
     discriminator_loss,
@@ -25,18 +25,12 @@ from raypipe.backbones.stylegan2.losses import (
     path_lengths,
     r1_penalties,
 )
-from raypipe.backbones.stylegan2.parts import (
-    discriminator_part,
-    generator_part,
-    load_discriminator,
-    load_generator,
-)
+from raypipe.backbones.stylegan2.parts import discriminator_part, generator_part
 from raypipe.backbones.stylegan2.players import Player
 from raypipe.backbones.stylegan2.training_config import Config
 from raypipe.blocks.optimising import microbatches, update_average
 from raypipe.blocks.randomness import Draws
 from raypipe.contract import Columns, Share, Site
-from raypipe.errors import WrongUsage
 from raypipe.weights import Part
 
 __all__ = ["Config", "StyleGAN2Recipe", "build_recipe", "columns"]
@@ -67,7 +61,7 @@ class StyleGAN2Recipe:
     def __init__(self, config: Config, site: Site) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(site.seed)
-            generator, discriminator = _networks(config, site)
+            generator, discriminator = networks(config, site)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         self._config, self._site = config, site
         self._generator = Player(
@@ -97,9 +91,8 @@ class StyleGAN2Recipe:
         numbers = self._step_discriminator(draws, reals, labels)
         if self._done % config.d_reg_interval == 0:
             numbers |= self._regularise_discriminator(draws, reals, labels)
-        numbers |= self._step_generator(draws, len(reals), labels)
-        if config.path_length_weight and self._done % config.g_reg_interval == 0:
-            numbers |= self._regularise_generator(draws, len(reals) // config.path_batch_shrink, labels)
+        if self._done >= config.generator_from_step:
+            numbers |= self._learn_generator(draws, len(reals), labels)
         self._done += 1
         self._follow()
         return numbers
@@ -204,6 +197,13 @@ class StyleGAN2Recipe:
         self._discriminator.end()
         return _means(told)
 
+    def _learn_generator(self, draws: Draws, rows: int, labels: Tensor | None) -> dict[str, Tensor]:
+        config = self._config
+        numbers = self._step_generator(draws, rows, labels)
+        if config.path_length_weight and self._done % config.g_reg_interval == 0:
+            numbers |= self._regularise_generator(draws, rows // config.path_batch_shrink, labels)
+        return numbers
+
     def _step_generator(self, draws: Draws, rows: int, labels: Tensor | None) -> dict[str, Tensor]:
         count = self._config.accumulate
         augmentations = self._augmentations(draws, rows)
@@ -224,8 +224,11 @@ class StyleGAN2Recipe:
         return _means(told)
 
     def _regularise_generator(self, draws: Draws, rows: int, labels: Tensor | None) -> dict[str, Tensor]:
-        """Lengths are drawn to their running mean before this step, which every pass and worker knows."""
+        """Lengths are drawn to their running mean before this step, which every pass and worker knows. Of a generator
+        that was trained before, the first step only measures it: lengths of new ones begin near zero, its do not."""
         config, count, size = self._config, self._config.accumulate, self._site.data.size
+        measures = config.warm_start and self._done < config.generator_from_step + config.g_reg_interval
+        weight, decay = (0.0, 1.0) if measures else (config.path_length_weight, config.path_length_decay)
         latents_of = self._latents(draws, rows, None if labels is None else labels[:rows]).passes(count)
         directions = microbatches(draws.normal(rows, 3, size, size), count)
         told: list[dict[str, Tensor]] = []
@@ -236,13 +239,13 @@ class StyleGAN2Recipe:
                 images = self._generator.network.synthesis(w_plus, latents.noise)
             lengths = path_lengths(images, w_plus, direction)
             penalty = path_length_penalty(lengths, self._mean_length)
-            self._generator.learn(penalty * (config.path_length_weight * config.g_reg_interval / count))
+            self._generator.learn(penalty * (weight * config.g_reg_interval / count))
             told.append({"path_penalty": penalty, "path_length": lengths})
         self._generator.end()
         numbers = _means(told)
         mean = numbers["path_length"].clone()
         self._site.share.average([mean])
-        self._mean_length.lerp_(mean, config.path_length_decay)
+        self._mean_length.lerp_(mean, decay)
         return numbers
 
     def _adapt(self, real_sign: Tensor) -> None:
@@ -285,26 +288,6 @@ class StyleGAN2Recipe:
     def _precision(self) -> torch.autocast:
         on_cuda = self._site.device.type == "cuda"
         return torch.autocast(self._site.device.type, torch.bfloat16, enabled=self._config.bf16 and on_cuda)
-
-
-def _networks(config: Config, site: Site) -> tuple[Generator, Discriminator]:
-    """New ones, or with ``warm_start`` the site's, as far as it has them.
-
-    Raises:
-        WrongUsage: a warm start without a generator, or with networks for other data.
-    """
-    generator, discriminator = Generator(config.generator(site.data)), Discriminator(config.discriminator(site.data))
-    if config.warm_start:
-        if "generator" not in site.parts:
-            raise WrongUsage("a warm start needs a model with a generator: give one with --model")
-        wanted = (site.data.size, generator.config.label_dim)
-        generator = load_generator(site.parts["generator"], site.device).train()
-        if "discriminator" in site.parts:
-            discriminator = load_discriminator(site.parts["discriminator"], site.device).train()
-        given = (generator.config.size, generator.config.label_dim)
-        if given != wanted:
-            raise WrongUsage(f"the generator to start with has (size, labels) {given}, and the data ask for {wanted}")
-    return generator.to(site.device), discriminator.to(site.device)
 
 
 def _as_it_is(images: Tensor) -> Tensor:

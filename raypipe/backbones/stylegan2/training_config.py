@@ -22,6 +22,8 @@ class Config:
         conditional: whether the networks are told the labels.
         warm_start: begin with the networks of the given models (transfer learning, section 4.3 of the ADA paper): their
             sizes then count, not those here.
+        generator_from_step: the steps before this one are the discriminator's alone. A new discriminator knows nothing,
+            and at once destroys what a generator that comes by ``warm_start`` can do.
         mirror: whether half of the real pictures are mirrored.
         learning_rate: of Adam, before the correction for lazy regularisation.
         r1_gamma: weight of R1; None = 0.0002 * size^2 / batch (Karras et al. 2020, ADA, appendix C).
@@ -48,6 +50,7 @@ class Config:
     accumulate: int = 1
     conditional: bool = False
     warm_start: bool = False
+    generator_from_step: int = 0
     mirror: bool = True
     style_dim: int = 512
     mapping_layers: int = 8
@@ -151,7 +154,7 @@ class Config:
 _LEAST = (
     dict.fromkeys(("batch", "steps", "accumulate", "style_dim", "mapping_layers", "stddev_group"), 1)
     | dict.fromkeys(("d_reg_interval", "g_reg_interval", "path_batch_shrink", "augment_interval"), 1)
-    | {"fid_images": 2, "path_length_weight": 0, "ema_ramp": 0}
+    | {"fid_images": 2, "path_length_weight": 0, "ema_ramp": 0, "generator_from_step": 0}
 )
 _POSITIVE = ("learning_rate", "ema_half_life_images", "augment_length_images")
 _SHARES = ("mixing", "w_avg_beta", "path_length_decay")
