@@ -235,6 +235,27 @@ def test_the_backbone_may_begin_as_an_identity_network() -> None:
         build_recipe(config(start_from_identity=True), site())
 
 
+def test_a_given_encoder_may_go_on() -> None:
+    first = build_recipe(config(encoder=SHAPE), site())
+    first.step({"image": pictures(8)})
+    given = first.export()
+    where = replace(site(), parts={**site().parts, **given})
+    recipe = build_recipe(config(start_from_encoder=True), where)  # whatever sizes the config has
+    before = {name: tensor.clone() for name, tensor in given["encoder"].tensors.items()}
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tensors(recipe).items())
+    recipe.step({"image": pictures(8)})
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in tensors(recipe).items())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in given["encoder"].tensors.items())
+    with pytest.raises(WrongUsage, match=r"part 'encoder' of kind 'psp'; parts: generator \(stylegan2\)"):
+        build_recipe(config(start_from_encoder=True), site())
+    with pytest.raises(
+        WrongUsage, match=r"has \(size, rows, width\) \(32, 8, 16\), and the generator needs \(16, 8, 16\)"
+    ):
+        build_recipe(config(start_from_encoder=True), replace(where, data=replace(where.data, size=16)))
+    with pytest.raises(WrongUsage, match="exclude each other"):
+        config(start_from_encoder=True, start_from_identity=True)
+
+
 def test_what_is_missing_or_does_not_fit_is_named() -> None:
     assert columns(config()) == ("image",)
     with pytest.raises(WrongUsage, match=r"part 'generator' is needed; parts: identity"):

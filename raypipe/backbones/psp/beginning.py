@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import torch
@@ -9,15 +10,15 @@ from torch import nn
 
 from raypipe.backbones.identity import arcface
 from raypipe.backbones.psp.config import EncoderConfig
-from raypipe.backbones.psp.encoder import Encoder
-from raypipe.backbones.psp.training_config import EncoderShape
+from raypipe.backbones.psp.encoder import Encoder, load_encoder
+from raypipe.backbones.psp.training_config import InversionConfig
 from raypipe.backbones.stylegan2 import Generator, load_generator
 from raypipe.blocks.equalised import EqualisedLinear
 from raypipe.contract import Site
 from raypipe.errors import WrongUsage
 from raypipe.weights import Part
 
-GENERATOR_PART, IDENTITY_PART = "generator", "identity"
+GENERATOR_PART, IDENTITY_PART, ENCODER_PART = "generator", "identity", "encoder"
 BACKBONE = ("input_layer.", "body.")
 
 
@@ -41,17 +42,16 @@ def frozen_generator(site: Site) -> Generator:
     return generator
 
 
-def new_encoder(kind: str, shape: EncoderShape, generator: Generator, site: Site) -> Encoder:
-    """For pictures of the data's size and all rows of the generator; its codes are relative to the average w.
+def first_encoder(kind: str, config: InversionConfig, generator: Generator, site: Site) -> Encoder:
+    """For pictures of the data's size and all rows of the generator.
 
     Raises:
-        WrongUsage: no encoder can have these sizes.
+        WrongUsage: no encoder can have these sizes, or what it should begin with is missing or of others.
     """
-    config = shape.config(
-        input_size=site.data.size, num_layers=generator.num_layers, style_dim=generator.config.style_dim
-    )
-    encoder = Encoder(kind, config)
-    encoder.latent_avg.copy_(generator.w_avg.expand_as(encoder.latent_avg))
+    if config.start_from_encoder:
+        encoder = _given_encoder(kind, generator, site)
+    else:
+        encoder = _new_encoder(kind, config, generator, site)
     encoder.to(site.device)
     for weight in encoder.parameters():
         if weight.ndim == 4:
@@ -59,7 +59,34 @@ def new_encoder(kind: str, shape: EncoderShape, generator: Generator, site: Site
     return encoder
 
 
-def take_backbone(encoder: Encoder, parts: Mapping[str, Part]) -> None:
+def _new_encoder(kind: str, config: InversionConfig, generator: Generator, site: Site) -> Encoder:
+    """Its codes are relative to the average w."""
+    sizes = config.encoder.config(
+        input_size=site.data.size, num_layers=generator.num_layers, style_dim=generator.config.style_dim
+    )
+    encoder = Encoder(kind, sizes)
+    encoder.latent_avg.copy_(generator.w_avg.expand_as(encoder.latent_avg))
+    if config.start_from_identity:
+        _take_backbone(encoder, site.parts)
+    if kind == "e4e":
+        _zero_offsets(encoder)
+    return encoder
+
+
+def _given_encoder(kind: str, generator: Generator, site: Site) -> Encoder:
+    part = site.parts.get(ENCODER_PART)
+    if part is None or part.kind != kind:
+        raise WrongUsage(f"start_from_encoder needs a part {ENCODER_PART!r} of kind {kind!r}; {_told(site.parts)}")
+    # A copy: a loaded network shares its tensors with the part, which is the site's.
+    encoder = copy.deepcopy(load_encoder(part, site.device)).requires_grad_(True)
+    given = (encoder.input_size, *encoder.code_shape)
+    wanted = (site.data.size, generator.num_layers, generator.config.style_dim)
+    if given != wanted:
+        raise WrongUsage(f"the encoder to start with has (size, rows, width) {given}, and the generator needs {wanted}")
+    return encoder
+
+
+def _take_backbone(encoder: Encoder, parts: Mapping[str, Part]) -> None:
     """Begin with the residual layers of an identity network: they know faces already.
 
     Raises:
@@ -67,10 +94,7 @@ def take_backbone(encoder: Encoder, parts: Mapping[str, Part]) -> None:
     """
     part = parts.get(IDENTITY_PART)
     if part is None or part.kind != arcface.KIND:
-        raise WrongUsage(
-            f"start_from_identity needs a part {IDENTITY_PART!r} of kind {arcface.KIND!r}; "
-            f"parts: {', '.join(f'{name} ({part.kind})' for name, part in parts.items()) or 'none'}"
-        )
+        raise WrongUsage(f"start_from_identity needs a part {IDENTITY_PART!r} of kind {arcface.KIND!r}; {_told(parts)}")
     wanted = {name: x.shape for name, x in encoder.network.state_dict().items() if name.startswith(BACKBONE)}
     given = {name: x for name, x in part.tensors.items() if name.startswith(BACKBONE)}
     if wanted != {name: x.shape for name, x in given.items()}:
@@ -82,7 +106,7 @@ def take_backbone(encoder: Encoder, parts: Mapping[str, Part]) -> None:
 
 
 @torch.no_grad()
-def zero_offsets(encoder: Encoder) -> None:
+def _zero_offsets(encoder: Encoder) -> None:
     """Let every row of an e4e code but the first begin as an offset of zero, so that it joins without a jump."""
     width = encoder.config.style_dim
     for index, head in enumerate(encoder.network.get_submodule("styles").children()):
@@ -98,6 +122,10 @@ def heads(encoder: Encoder) -> list[tuple[int, nn.Module]]:
         return list(enumerate(modules))
     coarse, middle, _ = encoder.config.rows
     return list(zip((0, coarse, coarse + middle), modules, strict=True))
+
+
+def _told(parts: Mapping[str, Part]) -> str:
+    return f"parts: {', '.join(f'{name} ({part.kind})' for name, part in parts.items()) or 'none'}"
 
 
 def _sizes(config: EncoderConfig) -> dict[str, object]:

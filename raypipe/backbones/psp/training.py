@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raypipe.backbones.psp.beginning import frozen_generator, new_encoder, take_backbone, zero_offsets
+from raypipe.backbones.psp.beginning import first_encoder, frozen_generator
 from raypipe.backbones.psp.encoder import Encoder, encoder_part
 from raypipe.backbones.psp.losses import PictureLosses, weighted_sum
 from raypipe.backbones.psp.training_config import InversionConfig
@@ -79,11 +79,7 @@ class InversionTraining:
         self._losses = PictureLosses(config, site)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(site.seed)
-            self.encoder = new_encoder(kind, config.encoder, self.generator, site)
-        if config.start_from_identity:
-            take_backbone(self.encoder, site.parts)
-        if kind == "e4e":
-            zero_offsets(self.encoder)
+            self.encoder = first_encoder(kind, config, self.generator, site)
         self.encoder.train(not config.freeze_statistics)
         self._average = copy.deepcopy(self.encoder).eval() if config.ema_half_life_images else None
         self._optimiser = Ranger(self.encoder.parameters(), lr=config.learning_rate)

@@ -61,6 +61,8 @@ class InversionConfig:
         freeze_statistics: normalise with the statistics that the encoder came with. For batches too small to have
             statistics, and for results that do not depend on how many workers share the batch.
         start_from_identity: begin with the backbone of the part ``identity``, as the public code does.
+        start_from_encoder: begin with the part ``encoder``, made for a generator like this one: its sizes then count,
+            not those here. With e4e's ``progressive_start`` of 0 all its rows are in use from the first step.
         ema_half_life_images: average the weights, see ``update_average``; 0 = use the last ones, as the public code.
         accumulate: passes that a worker's share of the batch is worked through in.
         bf16: autocast to bfloat16; only on a GPU.
@@ -82,6 +84,7 @@ class InversionConfig:
     random_noise: bool = True
     freeze_statistics: bool = False
     start_from_identity: bool = False
+    start_from_encoder: bool = False
     ema_half_life_images: float = 0.0
     accumulate: int = 1
     bf16: bool = False
@@ -95,6 +98,8 @@ class InversionConfig:
         for name in ("generated_share", "generated_mixing", "decay_share"):
             if getattr(self, name) > 1:
                 problems.append(f"{name} must be at most 1, got {getattr(self, name):g}")
+        if self.start_from_identity and self.start_from_encoder:
+            problems.append("start_from_identity and start_from_encoder exclude each other")
         if problems:
             raise WrongUsage("\n".join(problems))
 
