@@ -27,11 +27,20 @@ class SearchSpace:
 
 @dataclass(frozen=True)
 class Query:
-    """What a person asks beside the face itself. Attributes and features are the method's own names."""
+    """What a person asks beside the face itself. Attributes and features are the method's own names.
+
+    Attributes:
+        adjust: what an attribute is to be, from 0 (the least of all faces) to 1 (the most).
+        prefer: what an attribute matters, from 0 (not at all, even if it is adjusted) to 1000; 1 where not named.
+        references: other faces, by the feature that is to be theirs.
+        move: how far an attribute is to go from where it is, in units of its coordinate in the space's vectors; not
+            for attributes that are adjusted.
+    """
 
     adjust: Mapping[str, float]
     prefer: Mapping[str, float]
     references: Mapping[str, Columns]
+    move: Mapping[str, float] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -58,6 +67,9 @@ class Method(Protocol):
 
     def query(self, space: str, columns: Columns, query: Query) -> Tensor:
         """[n, width] float32: the same for the asking side, with what is to change and what matters."""
+
+    def adjusted(self, columns: Columns, query: Query) -> Columns:
+        """The columns of the face that a query looks for, to be rendered; what is preferred changes nothing."""
 
     def edit(self, columns: Columns, edits: Sequence[Edit]) -> Columns:
         """The columns after the edits; ``[]`` changes nothing."""

@@ -37,6 +37,13 @@ class Between:
 
 
 @dataclass(frozen=True)
+class Null:
+    """There is no value; the only condition that is never null itself."""
+
+    column: str
+
+
+@dataclass(frozen=True)
 class AllOf:
     """Every part holds; no parts hold always."""
 
@@ -55,7 +62,7 @@ class Not:
     part: Filter
 
 
-Filter = Equals | OneOf | Between | AllOf | AnyOf | Not
+Filter = Equals | OneOf | Between | Null | AllOf | AnyOf | Not
 
 
 def matching_rows(condition: Filter, labels: pa.Table) -> npt.NDArray[np.bool_]:
@@ -75,6 +82,11 @@ def columns_of(condition: Filter) -> frozenset[str]:
     return columns_of(condition.part) if isinstance(condition, Not) else frozenset({condition.column})
 
 
+def shown_columns(labels: pa.Table) -> str:
+    """The columns' names for a message; names that begin with "_" are for programs."""
+    return ", ".join(name for name in labels.column_names if not name.startswith("_")) or "none"
+
+
 def _evaluate(condition: Filter, labels: pa.Table) -> Any:
     if isinstance(condition, AllOf):
         return _fold(pc.and_kleene, condition.parts, True, labels)
@@ -85,11 +97,13 @@ def _evaluate(condition: Filter, labels: pa.Table) -> Any:
     column = _column(labels, condition.column)
     try:
         return _compare(condition, column)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OverflowError) as error:
         raise WrongUsage(f"column {condition.column!r} holds {column.type}: {condition} cannot be asked") from error
 
 
-def _compare(condition: Equals | OneOf | Between, column: Any) -> Any:
+def _compare(condition: Equals | OneOf | Between | Null, column: Any) -> Any:
+    if isinstance(condition, Null):
+        return pc.is_null(column)
     if isinstance(condition, Equals):
         return pc.equal(column, _scalar(condition.value, column.type))
     if isinstance(condition, OneOf):
@@ -122,5 +136,5 @@ def _fold(join: Any, parts: tuple[Filter, ...], empty: bool, labels: pa.Table) -
 
 def _column(labels: pa.Table, name: str) -> Any:
     if name not in labels.column_names:
-        raise WrongUsage(f"there is no label column {name!r}; there are: {', '.join(labels.column_names) or 'none'}")
+        raise WrongUsage(f"there is no label column {name!r}; there are: {shown_columns(labels)}")
     return labels.column(name)

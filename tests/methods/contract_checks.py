@@ -26,9 +26,10 @@ def check_method(method: Method, inputs: Columns) -> None:
         assert len(column) == faces, f"column {name} has {len(column)} rows for {faces} faces"
         assert torch.isfinite(column).all(), f"column {name} is not finite"
     _check_spaces(method, columns, faces)
-    unchanged = method.edit(columns, [])
-    for name in columns:
-        assert torch.equal(unchanged[name], columns[name]), f"an edit of nothing changed {name}"
+    nothing = Query(adjust={}, prefer={}, references={})
+    for what, unchanged in (("edit", method.edit(columns, [])), ("query", method.adjusted(columns, nothing))):
+        for name in columns:
+            assert torch.equal(unchanged[name], columns[name]), f"a {what} of nothing changed {name}"
     assert method.render(columns, inputs["image"]).shape[:2] == (faces, 3)
 
 

@@ -108,6 +108,33 @@ def test_adjusting_replaces_just_the_named_projections(method: SparseDirections,
     assert torch.equal(asked[:, others], plain[:, others])
 
 
+@pytest.mark.parametrize("space", ["w_plus", "attributes"])
+def test_moving_adds_to_just_the_named_projections(method: SparseDirections, codes: Tensor, space: str) -> None:
+    columns = {"w_plus": codes, **method.represent({"w_plus": codes})}
+    asked = method.query(space, columns, Query({"Smiling": 0.25}, {}, {}, {"Eyeglasses": -1.5}))
+    expected = method.search_vectors(space, columns).clone()
+    expected[:, 0] = -1.0
+    expected[:, 1] -= 1.5
+    assert torch.equal(asked, expected)
+
+
+def test_the_adjusted_face_is_the_one_that_is_looked_for(method: SparseDirections, codes: Tensor) -> None:
+    wish = Query({"Smiling": 0.9}, {"Black_Hair": 3.0}, {}, {"Eyeglasses": 2.0})
+    found = method.search_vectors("w_plus", method.adjusted({"w_plus": codes}, wish))
+    torch.testing.assert_close(found, method.query("w_plus", {"w_plus": codes}, wish), rtol=0, atol=1e-5)
+    assert torch.equal(method.adjusted({"w_plus": codes}, query(prefer={"Smiling": 9.0}))["w_plus"], codes)
+
+
+@pytest.mark.parametrize(
+    "wish", [Query({"Smiling": 1.0}, {}, {}, {"Smiling": 1.0}), Query({}, {}, {}, {"Smiling": math.nan})]
+)
+def test_what_cannot_be_meant_by_moving(method: SparseDirections, codes: Tensor, wish: Query) -> None:
+    with pytest.raises(WrongUsage, match="adjusted and moved|displacement nan"):
+        method.query("w_plus", {"w_plus": codes}, wish)
+    with pytest.raises(UnknownAttribute, match="Hat"):
+        method.adjusted({"w_plus": codes}, Query({}, {}, {}, {"Hat": 1.0}))
+
+
 def test_an_edit_moves_its_own_projection_only(method: SparseDirections, codes: Tensor) -> None:
     before = {"w_plus": codes, **method.represent({"w_plus": codes})}
     after = method.edit(before, [Edit("Smiling", 0.5)])

@@ -17,6 +17,7 @@ from raypipe.retrieval.filters import (
     Equals,
     Filter,
     Not,
+    Null,
     OneOf,
     columns_of,
     matching_rows,
@@ -37,6 +38,7 @@ leaves = st.one_of(
     st.builds(Equals, st.just("age"), st.sampled_from([30, 41, 7])),
     st.builds(Equals, st.just("smiling"), st.booleans()),
     st.builds(OneOf, st.just("person"), st.sampled_from([(), ("ann",), ("ann", "bob"), ("eve",)])),
+    st.builds(Null, st.sampled_from(["age", "person"])),
     st.builds(Between, st.just("score"), st.sampled_from([None, -1.0, 0.5]), st.sampled_from([None, 0.5, 2.0])),
 )
 trees = st.recursive(
@@ -60,6 +62,8 @@ def plainly(condition: Filter, row: dict[str, Any]) -> bool | None:
         parts = [plainly(part, row) for part in condition.parts]
         return decides if decides in parts else None if None in parts else not decides
     value = row[condition.column]
+    if isinstance(condition, Null):
+        return value is None
     if value is None:
         return None
     if isinstance(condition, Equals):

@@ -90,21 +90,32 @@ class SparseDirections:
     def query(self, space: str, columns: Columns, query: Query) -> Tensor:
         """The same vectors, the adjusted attributes' own projections replaced by T's (after equation 4).
 
-        ``query.adjust``: 0 (the least of all training faces) to 1 (the most); attributes that are not named keep
-        their own projection. ``query.prefer``: 0 to 1000, 1 where not named; checked here, applied by whoever
-        compares, as the weights of the space's coordinates.
+        ``query.adjust``: 0 (the least of all training faces) to 1 (the most); ``query.move`` is added to a projection;
+        attributes that are not named keep their own. ``query.prefer``: 0 to 1000, 1 where not named; checked here,
+        applied by whoever compares, as the weights of the space's coordinates.
 
         Raises:
             UnknownAttribute: a name that this method does not have.
-            WrongUsage: a number outside its range, references, or as ``search_vectors``.
+            WrongUsage: a number outside its range, an attribute both adjusted and moved, references, or as
+                ``search_vectors``.
         """
         self._check_query(query)
-        vectors = self.search_vectors(space, columns).clone()
-        for name, intensity in query.adjust.items():
-            place = self.attributes.index(name)
-            lowest, highest = self._directions.lowest[place].item(), self._directions.highest[place].item()
-            vectors[:, place] = wanted_projection(intensity, lowest, highest)
-        return vectors
+        # The directions are orthonormal: along one of them only its own projection changes, and nothing of the rest.
+        vectors_NW, count = self.search_vectors(space, columns), len(self.attributes)
+        return torch.cat([self._wanted(vectors_NW[:, :count], query), vectors_NW[:, count:]], dim=1)
+
+    def adjusted(self, columns: Columns, query: Query) -> Columns:
+        """The codes moved along the directions, until their projections are those that ``query`` gives.
+
+        Raises:
+            UnknownAttribute, WrongUsage: as ``query``.
+        """
+        self._check_query(query)
+        if not query.adjust and not query.move:
+            return columns
+        codes_NP, vectors_AP = self._codes(columns), self._directions.vectors
+        projections_NA = codes_NP @ vectors_AP.T
+        return self._moved(columns, codes_NP + (self._wanted(projections_NA, query) - projections_NA) @ vectors_AP)
 
     def edit(self, columns: Columns, edits: Sequence[Edit]) -> Columns:
         """Move the codes along the directions. Strength 1 is half of the training faces' range, the way from the middle
@@ -122,13 +133,28 @@ class SparseDirections:
         strengths = [math.fsum(edit.strength for edit in edits if edit.attribute == name) for name in self.attributes]
         codes_NP, vectors_AP = self._codes(columns), self._directions.vectors
         step_P = (codes_NP.new_tensor(strengths) * self._directions.units) @ vectors_AP
-        edited = {**columns, "w_plus": (codes_NP + step_P).reshape(-1, *self._directions.code_shape)}
-        return {**edited, **self.represent(edited)}
+        return self._moved(columns, codes_NP + step_P)
 
     def render(self, columns: Columns, source: Tensor) -> Tensor:
         """The generator's picture of the codes; they carry everything, so ``source`` is not looked at."""
         codes_NP = self._codes(columns)
         return self._synthesis(codes_NP.reshape(-1, *self._directions.code_shape)).clamp(-1, 1)
+
+    def _moved(self, columns: Columns, codes_NP: Tensor) -> Columns:
+        moved = {**columns, "w_plus": codes_NP.reshape(-1, *self._directions.code_shape)}
+        return {**moved, **self.represent(moved)}
+
+    def _wanted(self, projections_NA: Tensor, query: Query) -> Tensor:
+        """Projections as they are to be: T's where adjusted, farther where moved."""
+        wanted_NA, lowest_A, highest_A = projections_NA.clone(), self._directions.lowest, self._directions.highest
+        for place, name in enumerate(self.attributes):
+            if name in query.adjust:
+                wanted_NA[:, place] = wanted_projection(
+                    query.adjust[name], lowest_A[place].item(), highest_A[place].item()
+                )
+            elif name in query.move:
+                wanted_NA[:, place] += query.move[name]
+        return wanted_NA
 
     def _codes(self, columns: Columns) -> Tensor:
         codes = _finite_column(columns, "w_plus", self._directions.code_shape)
@@ -141,8 +167,11 @@ class SparseDirections:
     def _check_query(self, query: Query) -> None:
         if query.references:
             raise WrongUsage(f"this method takes no reference faces, got some for: {', '.join(query.references)}")
-        self._check_names([*query.adjust, *query.prefer])
+        self._check_names([*query.adjust, *query.move, *query.prefer])
+        if twice := set(query.adjust) & set(query.move):
+            raise WrongUsage(f"{', '.join(sorted(twice))}: adjusted and moved; only one can be meant")
         _check_numbers("adjustment", query.adjust, 0.0, 1.0)
+        _check_numbers("displacement", query.move, -math.inf, math.inf)
         _check_numbers("preference", query.prefer, 0.0, PREFERENCE_LIMIT)
 
     def _check_names(self, names: Sequence[str]) -> None:
