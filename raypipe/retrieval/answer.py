@@ -24,7 +24,8 @@ class Wish:
     """Which rows may be hits, and how many.
 
     Attributes:
-        recall: 1 (the default): exact and certified. Below: only about this share of the true hits is asked for.
+        recall: 1: exact and certified. Below: only about this share of the true hits is asked for. None: what the index
+            was built for.
 
     Raises:
         WrongUsage: a number outside its range.
@@ -34,28 +35,38 @@ class Wish:
     condition: Filter | None = None
     exclude: frozenset[str] = frozenset()
     diversity: Diversity | None = None
-    recall: float = 1.0
+    recall: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= HITS_LIMIT:
             raise WrongUsage(f"k must be from 1 to {HITS_LIMIT}, got {self.k}")
-        if not 0.0 < self.recall <= 1.0:
+        if self.recall is not None and not 0.0 < self.recall <= 1.0:
             raise WrongUsage(f"recall must be above 0 and at most 1, got {self.recall!r}")
         if self.diversity is not None and self.diversity.most < 1:
             raise WrongUsage(f"at least 1 hit of each {self.diversity.column}, got {self.diversity.most}")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """What one aim says of a hit. ``attributes`` (p (c - u)^2 of each coordinate) and ``rest`` sum to ``distance``."""
+
+    space: str
+    weight: float
+    distance: float
+    attributes: Mapping[str, float]
+    rest: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Hit:
-    """A face. ``attributes`` (p (c - u)^2 of each coordinate) and ``rest`` add up to ``distance``.
+    """A face. ``distance`` is the sum of the parts' weight times distance; one part for each aim, in order.
 
     ``shard`` and ``row`` say where its labels are; ``group`` is its value in the column of the wish's diversity.
     """
 
     id: str
     distance: float
-    attributes: Mapping[str, float]
-    rest: float
+    parts: tuple[Part, ...] = ()
     shard: str
     row: int
     group: object = None

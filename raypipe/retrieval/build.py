@@ -1,27 +1,34 @@
-"""A new index from a stream of faces: one pass for axes and lists, one that writes shards."""
+"""A new index from a stream of faces: one pass for axes and lists, one that writes shards.
+
+``build`` does all of it in one process. Its steps can be called one by one, ``stage_one_shard`` on any machine that
+sees the index's storage; nothing is visible before ``publish_new``.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from raypipe import storage
 from raypipe.contract import SearchSpace
 from raypipe.errors import OutputInUse, WrongUsage
-from raypipe.retrieval.files import FileInfo, publish_bytes, publish_file
-from raypipe.retrieval.manifest import Binding, Manifest, ShardEntry, publish, versions
-from raypipe.retrieval.reduction import Reduction, RowSample, fit_reduction
+from raypipe.retrieval.files import publish_bytes, publish_file
+from raypipe.retrieval.manifest import Binding, Manifest, ShardEntry, SpaceEntry, publish, versions
+from raypipe.retrieval.reduction import RowSample, fit_reduction
 from raypipe.retrieval.scan_rows import COLUMNS_STEP, column_count, fixed_columns
-from raypipe.retrieval.shard_writer import Block, Form, Precision, ShardInfo, write_shard
+from raypipe.retrieval.shard_writer import Block, ShardInfo, write_shard
 from raypipe.retrieval.space import comparable
+from raypipe.retrieval.space_writer import Form, Precision
 
 STAGING = ".staging-"
 
 _AXES_AT_LEAST, _AXES_AT_MOST = 16, 256
 _ROW_NUMBER_BYTES = 8
+_SPACE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,22 +37,31 @@ class IndexSettings:
 
     Attributes:
         rows_per_shard: at most.
-        memory_per_row: bytes that a row may take in memory; 0: a tenth of its vector in float16.
+        recall: what a query gets that asks for none; 1: exact and certified.
+        memory_per_row: bytes that a row may take in memory in each space; 0: a tenth of its vector in float16.
         axes: at most; 0: as many as the memory allows, up to 256.
         lists: a shard's rows are grouped into so many lists at most.
         precision: of the full vectors on disk. float32 is exact; float16 takes half the space and moves distances by
             some 1e-5 of themselves.
         sample_bytes: what the sample for the axes may take.
         seed: of the sample.
+
+    Raises:
+        WrongUsage: a recall that is not above 0 and at most 1.
     """
 
     rows_per_shard: int = 1_000_000
+    recall: float = 1.0
     memory_per_row: int = 0
     axes: int = 0
     lists: int = 256
     precision: Precision = "float32"
     sample_bytes: int = 1 << 27
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.recall <= 1.0:
+            raise WrongUsage(f"recall must be above 0 and at most 1, got {self.recall!r}")
 
     def axes_of(self, space: SearchSpace) -> int:
         """Axes at most that fit the memory.
@@ -67,8 +83,8 @@ class IndexSettings:
 
 def build(
     uri: str,
-    space: SearchSpace,
-    binding: Binding,
+    spaces: Mapping[str, SearchSpace],
+    bindings: Mapping[str, Binding],
     read: Callable[[], Iterable[Block]],
     settings: IndexSettings,
     *,
@@ -78,71 +94,103 @@ def build(
 
     Raises:
         OutputInUse: there is an index at ``uri`` already.
-        WrongUsage: as ``fit`` and ``write_shard``.
+        WrongUsage: as ``fit_spaces`` and ``write_shard``.
     """
-    if versions(uri):
-        raise OutputInUse(f"{uri!r} holds an index already; append to it, or choose another place")
-    form = Form(space, fit(space, settings, read()), settings.precision)
-    file = stage_reduction(uri, form.reduction)
-    shards = stage_shards(uri, read(), form, rows_per_shard=settings.rows_per_shard, codes=codes)
-    return publish(uri, Manifest(1, binding, space, settings.precision, file, shards))
+    refuse_old_index(uri)
+    forms = fit_spaces(settings, spaces, read())
+    entries = stage_reductions(uri, forms, bindings)
+    shards = stage_shards(uri, read(), forms, rows_per_shard=settings.rows_per_shard, codes=codes)
+    return publish_new(uri, entries, shards, recall=settings.recall)
 
 
-def fit(space: SearchSpace, settings: IndexSettings, blocks: Iterable[Block]) -> Reduction:
-    """The first pass: a sample of the stream, its axes and lists.
+def fit_spaces(
+    settings: IndexSettings, spaces: Mapping[str, SearchSpace], blocks: Iterable[Block]
+) -> Mapping[str, Form]:
+    """The first pass: a sample of the stream, its axes and lists in every space. A sample of the rows is enough.
 
     Raises:
-        WrongUsage: vectors that ``space`` cannot compare, or too little memory a row.
+        WrongUsage: vectors that a space cannot compare, too little memory a row, or a name unfit for a folder.
     """
-    limit = max(1024, min(16_384, settings.sample_bytes // (4 * space.width)))
-    sample = RowSample(space.width, limit, settings.seed)
+    if wrong := [name for name in spaces if not _SPACE_NAME.fullmatch(name)]:
+        raise WrongUsage(f"{wrong[0]!r} cannot name a space: letters, digits, '_', '-' and '.', not first '-' or '.'")
+    axes = {name: settings.axes_of(space) for name, space in spaces.items()}
+    samples = {
+        name: RowSample(space.width, _sample_rows(settings, space), settings.seed) for name, space in spaces.items()
+    }
     for block in blocks:
-        sample.add(comparable(space, block.vectors))
-    return fit_reduction(
-        sample.rows,
-        attributes=len(space.coordinates),
-        axes=settings.axes_of(space),
-        lists=settings.lists,
-        seed=settings.seed,
-    )
+        for name, space in spaces.items():
+            samples[name].add(comparable(space, block.vectors[name]))
+    forms = {}
+    for name, space in spaces.items():
+        reduction = fit_reduction(
+            samples[name].rows,
+            attributes=len(space.coordinates),
+            axes=axes[name],
+            lists=settings.lists,
+            seed=settings.seed,
+        )
+        forms[name] = Form(space, reduction, settings.precision)
+    return forms
 
 
-def stage_reduction(uri: str, reduction: Reduction) -> FileInfo:
-    """Write the reduction of a new index."""
-    content = reduction.to_bytes()
-    return publish_bytes(content, uri, f"reduction-{storage.sha256(content)[:16]}.npz")
+def stage_reductions(uri: str, forms: Mapping[str, Form], bindings: Mapping[str, Binding]) -> Mapping[str, SpaceEntry]:
+    """Write the reductions of a new index."""
+    entries = {}
+    for name, form in forms.items():
+        content = form.reduction.to_bytes()
+        file = publish_bytes(content, uri, f"reduction-{storage.sha256(content)[:16]}.npz")
+        entries[name] = SpaceEntry(bindings[name], form.space, form.precision, file)
+    return entries
 
 
-def stage_shard(uri: str, folder: Path, info: ShardInfo, codes: str) -> ShardEntry:
-    """Move a written shard's files under the index. Its name is its content's: staging it again changes nothing."""
-    name = storage.sha256("".join(file.sha256 for file in info.files).encode())[:16]
-    files = []
-    for file in info.files:
-        staged = f"shards/{name}/{file.name}"
-        publish_file(folder / file.name, storage.join(uri, staged))
-        files.append(dataclasses.replace(file, name=staged))
-    return ShardEntry(name, info.rows, codes, tuple(files))
+def stage_one_shard(uri: str, blocks: Iterable[Block], forms: Mapping[str, Form], codes: str = "") -> ShardEntry | None:
+    """Write all rows of a stream as one shard; None: there are none.
+
+    Its name is its content's: the same rows staged again, also elsewhere, are the same files.
+    """
+    with scratch_folder(uri) as scratch:
+        info = write_shard(Path(scratch), blocks, forms)
+        return _publish_shard(uri, Path(scratch), info, codes) if info.rows else None
 
 
 def stage_shards(
-    uri: str,
-    blocks: Iterable[Block],
-    form: Form,
-    *,
-    rows_per_shard: int,
-    codes: str,
+    uri: str, blocks: Iterable[Block], forms: Mapping[str, Form], *, rows_per_shard: int, codes: str = ""
 ) -> tuple[ShardEntry, ...]:
-    """The second pass: the stream as shards of so many rows. Nothing is visible before a manifest names them."""
+    """The second pass: the stream as shards of so many rows."""
     if rows_per_shard < 1:
         raise WrongUsage(f"a shard needs at least 1 row, got {rows_per_shard}")
     entries: list[ShardEntry] = []
     stream = _Stream(blocks)
     while stream.has_more():
-        with scratch_folder(uri) as scratch:
-            info = write_shard(Path(scratch), stream.take(rows_per_shard), form)
-            if info.rows and (entry := stage_shard(uri, Path(scratch), info, codes)) not in entries:
-                entries.append(entry)
+        entry = stage_one_shard(uri, stream.take(rows_per_shard), forms, codes)
+        if entry and entry not in entries:
+            entries.append(entry)
     return tuple(entries)
+
+
+def publish_new(
+    uri: str,
+    spaces: Mapping[str, SpaceEntry],
+    shards: Sequence[ShardEntry],
+    *,
+    recall: float = 1.0,
+    sources: Mapping[str, str] | None = None,
+) -> Manifest:
+    """Make staged shards the first version of an index.
+
+    Raises:
+        OutputInUse: there is an index at ``uri`` already.
+    """
+    refuse_old_index(uri)
+    return publish(uri, Manifest(1, recall, dict(spaces), tuple(shards), dict(sources or {})))
+
+
+def refuse_old_index(uri: str) -> None:
+    """Raises:
+    OutputInUse: there is an index at ``uri`` already.
+    """
+    if versions(uri):
+        raise OutputInUse(f"{uri!r} holds an index already; append to it, or choose another place")
 
 
 def scratch_folder(uri: str) -> tempfile.TemporaryDirectory[str]:
@@ -154,6 +202,20 @@ def scratch_folder(uri: str) -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix=STAGING, dir=root)
 
 
+def _sample_rows(settings: IndexSettings, space: SearchSpace) -> int:
+    return max(1024, min(16_384, settings.sample_bytes // (4 * space.width)))
+
+
+def _publish_shard(uri: str, folder: Path, info: ShardInfo, codes: str) -> ShardEntry:
+    name = storage.sha256("".join(file.sha256 for file in info.files).encode())[:16]
+    files = []
+    for file in info.files:
+        staged = f"shards/{name}/{file.name}"
+        publish_file(folder / file.name, storage.join(uri, staged))
+        files.append(dataclasses.replace(file, name=staged))
+    return ShardEntry(name, info.rows, codes, tuple(files))
+
+
 class _Stream:
     """Blocks, cut where a shard is full."""
 
@@ -163,7 +225,7 @@ class _Stream:
 
     def has_more(self) -> bool:
         """Whether any row is left; reads one block ahead."""
-        while self._left is None or not len(self._left.vectors):
+        while self._left is None or not self._left.rows:
             self._left = next(self._blocks, None)
             if self._left is None:
                 return False
@@ -172,7 +234,7 @@ class _Stream:
     def take(self, rows: int) -> Iterator[Block]:
         """Blocks of ``rows`` rows together; fewer at the end."""
         while rows and self.has_more() and self._left is not None:
-            block, count = self._left, min(rows, len(self._left.vectors))
-            self._left = Block(block.labels.slice(count), block.vectors[count:])
+            block, count = self._left, min(rows, self._left.rows)
+            self._left = block.cut(count, block.rows)
             rows -= count
-            yield Block(block.labels.slice(0, count), block.vectors[:count])
+            yield block.cut(0, count)

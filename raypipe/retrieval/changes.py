@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,20 +19,20 @@ import pyarrow.compute as pc
 from raypipe import storage
 from raypipe.errors import WrongUsage
 from raypipe.retrieval.build import STAGING, stage_shards
-from raypipe.retrieval.files import local_file, publish_bytes, read_checked
-from raypipe.retrieval.index import CACHE, deleted_rows, open_index
+from raypipe.retrieval.files import local_file, publish_bytes
+from raypipe.retrieval.index import CACHE, deleted_rows, open_index, read_forms
 from raypipe.retrieval.manifest import Binding, Deleted, Manifest, ShardEntry, manifest_name, publish, read_manifest
-from raypipe.retrieval.reduction import Reduction
 from raypipe.retrieval.shard import Shard
-from raypipe.retrieval.shard_writer import ID, Block, Form
+from raypipe.retrieval.shard_writer import ID, LABELS, Block
 from raypipe.retrieval.space import Array
+from raypipe.retrieval.space_writer import Form
 
 _OURS = re.compile(rf"(\.?manifest-|\.?reduction-|shards/|deleted/|{re.escape(STAGING)}).*")
 
 
 def append(
     uri: str,
-    asked: Binding,
+    asked: Mapping[str, Binding],
     blocks: Iterable[Block],
     *,
     rows_per_shard: int,
@@ -43,17 +43,39 @@ def append(
 
     Raises:
         ModelMismatch: the rows are of another method, space, model or directions.
-        WrongUsage: an id that can be found already, or as ``write_shard``.
+        WrongUsage: as ``append_shards`` and ``write_shard``.
     """
     old = read_manifest(uri)
-    old.binding.require(asked)
-    form = Form(old.space, Reduction.from_bytes(read_checked(uri, old.reduction)), old.precision)
-    shards = stage_shards(uri, blocks, form, rows_per_shard=rows_per_shard, codes=codes)
+    _require_all(old, asked)
+    shards = stage_shards(uri, blocks, read_forms(uri, old), rows_per_shard=rows_per_shard, codes=codes)
+    return append_shards(uri, asked, shards, cache=cache)
+
+
+def append_shards(
+    uri: str,
+    asked: Mapping[str, Binding],
+    shards: Sequence[ShardEntry],
+    *,
+    sources: Mapping[str, str] | None = None,
+    cache: Path = CACHE,
+) -> Manifest:
+    """Staged shards, written under the index's forms (``read_forms``), become searchable.
+
+    Args:
+        asked: what the rows of every space of the index are.
+        sources: hash of a dataset's manifest -> its URI, of the shards' ``codes``.
+
+    Raises:
+        ModelMismatch: the rows are of another method, space, model or directions.
+        WrongUsage: other spaces than the index has, or an id that can be found already.
+    """
+    old = read_manifest(uri)
+    _require_all(old, asked)
     known = {entry.name for entry in old.shards}  # the same rows appended again are the same shard
     new = [shard for shard in shards if shard.name not in known]
-    for entry in new:
-        _refuse_known_ids(uri, old, _ids(uri, entry, cache), cache)
-    return publish(uri, old.next((*old.shards, *new)))
+    for number, entry in enumerate(new):
+        _refuse_known_ids(uri, (*old.shards, *new[:number]), _ids(uri, entry, cache), cache)
+    return publish(uri, old.next((*old.shards, *new), sources))
 
 
 def delete(uri: str, ids: Collection[str], *, cache: Path = CACHE) -> int:
@@ -79,17 +101,27 @@ def compact(uri: str, *, rows_per_shard: int, cache: Path = CACHE) -> Manifest:
     """
     index = open_index(uri, cache=cache)
     old = index.manifest
-    # Vectors are stored as they are compared: a cosine's are of length 1 already, and must keep their very bits.
-    space = dataclasses.replace(old.space, metric="l2") if old.space.metric == "cosine" else old.space
-    form = Form(space, Reduction.from_bytes(read_checked(uri, old.reduction)), old.precision)
+    forms = {name: _as_stored(form) for name, form in read_forms(uri, old).items()}
     shards: list[ShardEntry] = []
     for codes in dict.fromkeys(entry.codes for entry in old.shards):
         same = [s for entry, s in zip(old.shards, index.shards(), strict=True) if entry.codes == codes]
         blocks = (block for shard in same for block in _alive_blocks(shard))
-        shards += stage_shards(uri, blocks, form, rows_per_shard=rows_per_shard, codes=codes)
+        shards += stage_shards(uri, blocks, forms, rows_per_shard=rows_per_shard, codes=codes)
     new = publish(uri, old.next(tuple(shards)))
     sweep(uri)
     return new
+
+
+def rename_codes(uri: str, renamed: Mapping[str, str], sources: Mapping[str, str]) -> Manifest:
+    """The datasets that rows came from have new manifests.
+
+    Args:
+        renamed: old hash -> new hash.
+        sources: new hash -> URI.
+    """
+    old = read_manifest(uri)
+    shards = (dataclasses.replace(entry, codes=renamed.get(entry.codes, entry.codes)) for entry in old.shards)
+    return publish(uri, old.next(tuple(shards), sources))
 
 
 def sweep(uri: str) -> int:
@@ -110,8 +142,14 @@ def sweep(uri: str) -> int:
     return len(unneeded)
 
 
-def _refuse_known_ids(uri: str, old: Manifest, ids: pa.ChunkedArray, cache: Path) -> None:
-    for entry in old.shards:
+def _require_all(old: Manifest, asked: Mapping[str, Binding]) -> None:
+    old.require(asked)
+    if missing := sorted(set(old.spaces) - set(asked)):
+        raise WrongUsage(f"the index has rows of {', '.join(missing)} too: new rows need them")
+
+
+def _refuse_known_ids(uri: str, shards: Sequence[ShardEntry], ids: pa.ChunkedArray, cache: Path) -> None:
+    for entry in shards:
         there = _ids(uri, entry, cache)
         is_known = pc.is_in(there, value_set=ids.combine_chunks()).to_numpy(zero_copy_only=False)
         is_known[deleted_rows(uri, entry)] = False
@@ -123,7 +161,7 @@ def _refuse_known_ids(uri: str, old: Manifest, ids: pa.ChunkedArray, cache: Path
 
 
 def _ids(uri: str, entry: ShardEntry, cache: Path) -> pa.ChunkedArray:
-    file = next(file for file in entry.files if file.name.endswith("/labels.arrow"))
+    file = next(file for file in entry.files if file.name.endswith(f"/{LABELS}"))
     path = local_file(uri, file, cache)
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all().column(ID)
 
@@ -135,9 +173,17 @@ def _with_deleted(uri: str, entry: ShardEntry, rows: Array) -> ShardEntry:
     return dataclasses.replace(entry, deleted=Deleted(len(rows), publish_bytes(content.getvalue(), uri, name)))
 
 
+def _as_stored(form: Form) -> Form:
+    """Vectors are stored as they are compared: a cosine's are of length 1 already, and must keep their very bits."""
+    if form.space.metric != "cosine":
+        return form
+    return dataclasses.replace(form, space=dataclasses.replace(form.space, metric="l2"))
+
+
 def _alive_blocks(shard: Shard) -> Iterator[Block]:
     alive = shard.allowed(None)
     rows = np.arange(shard.rows) if alive is None else np.flatnonzero(alive)
     for start in range(0, len(rows), 4096):
         some = rows[start : start + 4096]
-        yield Block(shard.labels.take(pa.array(some)), shard.vectors(some))
+        vectors = {name: stored.vectors(some) for name, stored in shard.spaces.items()}
+        yield Block(shard.labels.take(pa.array(some)), vectors)

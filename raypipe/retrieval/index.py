@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from raypipe.errors import WrongUsage
 from raypipe.retrieval.answer import Answer, Hit, Wish, merge
 from raypipe.retrieval.files import local_file, read_checked
-from raypipe.retrieval.filters import columns_of
+from raypipe.retrieval.filters import columns_of, shown_columns
 from raypipe.retrieval.manifest import Binding, Manifest, ShardEntry, read_manifest
 from raypipe.retrieval.reduction import Reduction
 from raypipe.retrieval.shard import Shard
 from raypipe.retrieval.shard_search import search_shard
-from raypipe.retrieval.shard_writer import Form
-from raypipe.retrieval.space import Array, Target
+from raypipe.retrieval.shard_writer import ID
+from raypipe.retrieval.space import Aim, Array
+from raypipe.retrieval.space_writer import Form
 
 CACHE = Path(tempfile.gettempdir()) / "raypipe-index"
 """Where files of indexes on other storages are kept, by their hash."""
@@ -38,23 +42,30 @@ class Index:
         """What all scan rows take in memory."""
         return sum(shard.memory_bytes for shard in self._shards)
 
-    def search(self, targets: Sequence[Target], wish: Wish, *, asked: Binding, threads: int = 1) -> list[Answer]:
-        """The nearest faces of each target; the shards of all targets are searched side by side.
+    def search(
+        self, queries: Sequence[Sequence[Aim]], wish: Wish, *, asked: Mapping[str, Binding], threads: int = 1
+    ) -> list[Answer]:
+        """The nearest faces of each query; the shards of all queries are searched side by side.
+
+        Args:
+            queries: one or more aims each; distances are sums over the aims of weight times distance.
+            asked: what the targets in each space are.
 
         Raises:
             ModelMismatch: the targets are not of this index's method, space, model and directions.
-            WrongUsage: a column that a shard does not have.
+            WrongUsage: a query without aims, a space that the index does not have, or a column that a shard does not.
         """
-        self.manifest.binding.require(asked)
+        self._check_aims(queries, asked)
         self._check_columns(wish)
+        wish = dataclasses.replace(wish, recall=self.manifest.recall) if wish.recall is None else wish
         with ThreadPoolExecutor(max(1, threads)) as pool:
             allowed = list(pool.map(lambda shard: shard.allowed(wish.condition), self._shards))
-            tasks = [(target, s) for target in targets for s in range(len(self._shards))]
+            tasks = [(query, s) for query in queries for s in range(len(self._shards))]
             answers = list(
                 pool.map(lambda task: search_shard(self._shards[task[1]], task[0], wish, allowed[task[1]]), tasks)
             )
         count = len(self._shards)
-        return [merge(answers[i * count : (i + 1) * count], wish) for i in range(len(targets))]
+        return [merge(answers[i * count : (i + 1) * count], wish) for i in range(len(queries))]
 
     def labels(self, hits: Sequence[Hit], columns: Sequence[str]) -> list[dict[str, Any]]:
         """What the label columns say of some hits."""
@@ -62,8 +73,32 @@ class Index:
             {name: self._by_name[hit.shard].values(name, np.array([hit.row]))[0] for name in columns} for hit in hits
         ]
 
+    def vector(self, space: str, shard: str, row: int) -> Array:
+        """What is stored of a row in a space, float32 [W]: a query by it finds that row at distance 0."""
+        vector: Array = self._by_name[shard].spaces[space].vectors(np.array([row]))[0]
+        return vector
+
+    def places(self, ids: Sequence[str]) -> list[tuple[str, int] | None]:
+        """Shard and row of each id; None where no row that can be found has it."""
+        wanted = pa.array(list(ids), pa.string())
+        found: dict[str, tuple[str, int]] = {}
+        for shard in self._shards:
+            matches = pc.is_in(shard.labels.column(ID), value_set=wanted).to_numpy(zero_copy_only=False)
+            alive = shard.allowed(None)
+            rows = np.flatnonzero(matches if alive is None else matches & alive)
+            found |= {name: (shard.name, int(row)) for name, row in zip(shard.ids(rows), rows, strict=True)}
+        return [found.get(name) for name in ids]
+
     def shards(self) -> tuple[Shard, ...]:
         return self._shards
+
+    def _check_aims(self, queries: Sequence[Sequence[Aim]], asked: Mapping[str, Binding]) -> None:
+        if not all(queries):
+            raise WrongUsage("a query needs at least one aim")
+        used = {aim.space for query in queries for aim in query}
+        if unsaid := sorted(used - set(asked)):
+            raise WrongUsage(f"nothing says what the targets in {', '.join(unsaid)} are")
+        self.manifest.require({name: asked[name] for name in used})
 
     def _check_columns(self, wish: Wish) -> None:
         needed = columns_of(wish.condition) if wish.condition else frozenset()
@@ -71,7 +106,7 @@ class Index:
         for shard in self._shards:
             if shard.rows and (missing := needed - set(shard.labels.column_names)):
                 raise WrongUsage(
-                    f"no label column {', '.join(sorted(missing))}; there are: {', '.join(shard.labels.column_names)}"
+                    f"no label column {', '.join(sorted(missing))}; there are: {shown_columns(shard.labels)}"
                 )
 
 
@@ -83,19 +118,23 @@ def open_index(uri: str, *, cache: Path = CACHE) -> Index:
         RaypipeError: a file is missing or damaged.
     """
     manifest = read_manifest(uri)
-    reduction = Reduction.from_bytes(read_checked(uri, manifest.reduction))
-    return Index(manifest, [open_shard(uri, manifest, entry, reduction, cache) for entry in manifest.shards])
+    forms = read_forms(uri, manifest)
+    return Index(manifest, [open_shard(uri, entry, forms, cache) for entry in manifest.shards])
 
 
-def open_shard(uri: str, manifest: Manifest, entry: ShardEntry, reduction: Reduction, cache: Path) -> Shard:
+def read_forms(uri: str, manifest: Manifest) -> dict[str, Form]:
+    """How the rows of an index are held, by the spaces' names."""
+    return {
+        name: Form(entry.space, Reduction.from_bytes(read_checked(uri, entry.reduction)), entry.precision)
+        for name, entry in manifest.spaces.items()
+    }
+
+
+def open_shard(uri: str, entry: ShardEntry, forms: Mapping[str, Form], cache: Path) -> Shard:
     """One shard of an index, for whoever serves just that one."""
-    return Shard(
-        entry.name,
-        {Path(file.name).name: local_file(uri, file, cache) for file in entry.files},
-        entry.rows,
-        Form(manifest.space, reduction, manifest.precision),
-        deleted=deleted_rows(uri, entry),
-    )
+    root = f"shards/{entry.name}/"
+    files = {file.name.removeprefix(root): local_file(uri, file, cache) for file in entry.files}
+    return Shard(entry.name, files, entry.rows, forms, deleted=deleted_rows(uri, entry))
 
 
 def deleted_rows(uri: str, entry: ShardEntry) -> Array:

@@ -6,7 +6,7 @@ version. Whoever reads sees the old index or the new one; files that no manifest
 ::
 
     INDEX/manifest-000002.json         INDEX/reduction-<sha>.npz
-    INDEX/shards/<sha>/...             INDEX/deleted/<shard>-<sha>.npy
+    INDEX/shards/<sha>/labels.arrow    INDEX/shards/<sha>/<space>/...    INDEX/deleted/<shard>-<sha>.npy
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +22,9 @@ from raypipe import storage
 from raypipe.contract import SearchSpace
 from raypipe.errors import ModelMismatch, OutputInUse, RaypipeError, WrongUsage
 from raypipe.retrieval.files import FileInfo
-from raypipe.retrieval.shard_writer import Precision
+from raypipe.retrieval.space_writer import Precision
 
-FORMAT = 1
+FORMAT = 2
 
 _NAME = re.compile(r"manifest-(\d{6,})\.json")
 _TRIES = 3
@@ -78,27 +79,57 @@ class ShardEntry:
 
 
 @dataclass(frozen=True)
-class Manifest:
-    version: int
+class SpaceEntry:
+    """A space of the index: what its vectors mean, how they compare and how they are stored."""
+
     binding: Binding
     space: SearchSpace
     precision: Precision
     reduction: FileInfo
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A version.
+
+    Attributes:
+        recall: what a query gets that asks for none; 1: exact and certified.
+        spaces: by their names in queries, "METHOD.SPACE".
+        sources: hash of a codes dataset's manifest -> its URI.
+    """
+
+    version: int
+    recall: float
+    spaces: Mapping[str, SpaceEntry]
     shards: tuple[ShardEntry, ...]
+    sources: Mapping[str, str]
 
     @property
     def rows(self) -> int:
         """Rows that can be found."""
         return sum(shard.alive for shard in self.shards)
 
-    def next(self, shards: tuple[ShardEntry, ...]) -> Manifest:
-        """The following version, with these shards."""
-        return dataclasses.replace(self, version=self.version + 1, shards=shards)
+    def next(self, shards: tuple[ShardEntry, ...], sources: Mapping[str, str] | None = None) -> Manifest:
+        """The following version, with these shards; ``sources``: more of them. Those of no shard are dropped."""
+        known, needed = {**self.sources, **(sources or {})}, {shard.codes for shard in shards}
+        kept = {codes: uri for codes, uri in known.items() if codes in needed}
+        return dataclasses.replace(self, version=self.version + 1, shards=shards, sources=kept)
+
+    def require(self, asked: Mapping[str, Binding]) -> None:
+        """Raises:
+        WrongUsage: a space that the index does not have.
+        ModelMismatch: one that is bound to something else.
+        """
+        for name, binding in asked.items():
+            if name not in self.spaces:
+                raise WrongUsage(f"the index has no space {name!r}; it has: {', '.join(self.spaces)}")
+            self.spaces[name].binding.require(binding)
 
     def files(self) -> list[FileInfo]:
         """Every file that this version needs."""
         deleted = [shard.deleted.file for shard in self.shards if shard.deleted]
-        return [self.reduction, *(file for shard in self.shards for file in shard.files), *deleted]
+        reductions = [entry.reduction for entry in self.spaces.values()]
+        return [*reductions, *(file for shard in self.shards for file in shard.files), *deleted]
 
 
 def manifest_name(version: int) -> str:
@@ -149,18 +180,25 @@ def _parsed(content: bytes, whole: str) -> Manifest:
         tree: dict[str, Any] = json.loads(content)
         if tree.pop("format") != FORMAT:
             raise RaypipeError(f"{whole} has another format than {FORMAT}, the one that this version reads")
-        told = tree["space"]
-        space = SearchSpace(told["width"], told["metric"], tuple(told["coordinates"]))
         return Manifest(
             version=tree["version"],
-            binding=Binding(**tree["binding"]),
-            space=space,
-            precision=tree["precision"],
-            reduction=FileInfo(**tree["reduction"]),
+            recall=tree["recall"],
+            spaces={name: _space(entry) for name, entry in tree["spaces"].items()},
             shards=tuple(_shard(entry) for entry in tree["shards"]),
+            sources=tree["sources"],
         )
     except (ValueError, KeyError, TypeError) as error:
         raise RaypipeError(f"{whole} is damaged: {error}") from error
+
+
+def _space(tree: dict[str, Any]) -> SpaceEntry:
+    told = tree["space"]
+    return SpaceEntry(
+        binding=Binding(**tree["binding"]),
+        space=SearchSpace(told["width"], told["metric"], tuple(told["coordinates"])),
+        precision=tree["precision"],
+        reduction=FileInfo(**tree["reduction"]),
+    )
 
 
 def _shard(tree: dict[str, Any]) -> ShardEntry:

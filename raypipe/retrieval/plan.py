@@ -13,10 +13,10 @@ from typing import Literal
 
 import numpy as np
 
-from raypipe.retrieval.shard import Shard
 from raypipe.retrieval.space import Array, Target
+from raypipe.retrieval.stored_space import StoredSpace
 
-Kind = Literal["compare all", "scan", "lists", "window", "some lists"]
+Kind = Literal["compare all", "scan", "lists", "window", "some lists", "joint scan"]
 
 SCAN_S = (1e-9, 5.5e-11)
 """Per row, and per row and column: the product with the query's row."""
@@ -48,28 +48,28 @@ class Plan:
     limit: float = math.inf
 
 
-def compare_plan(shard: Shard, allowed: Array | None, count: int) -> Plan:
+def compare_plan(stored: StoredSpace, allowed: Array | None, count: int) -> Plan:
     """Compute every distance."""
-    seconds = CALL_S + count * compare_seconds(shard)
+    seconds = CALL_S + count * compare_seconds(stored)
     return Plan("compare all", f"only {count:,} rows to compare", seconds, np.empty(0, np.int64), allowed, count)
 
 
-def scan_plan(shard: Shard, allowed: Array | None, count: int) -> Plan:
+def scan_plan(stored: StoredSpace, allowed: Array | None, count: int) -> Plan:
     """Look at the bound of every row."""
-    every = np.arange(len(shard.list_sizes))
-    seconds = _scan_seconds(shard, shard.rows, count, allowed)
+    every = np.arange(len(stored.list_sizes))
+    seconds = _scan_seconds(stored, stored.rows, count, allowed)
     return Plan("scan", f"the bounds of all {count:,} rows", seconds, every, allowed, count)
 
 
-def lists_plan(shard: Shard, allowed: Array | None, bounds_L: Array, limit: float) -> Plan:
+def lists_plan(stored: StoredSpace, allowed: Array | None, bounds_L: Array, limit: float) -> Plan:
     """Leave out the lists that cannot have a hit."""
     lists = np.flatnonzero(bounds_L <= limit)
-    rows = int(shard.list_sizes[lists].sum())
+    rows = int(stored.list_sizes[lists].sum())
     why = f"{len(lists):,} of {len(bounds_L):,} lists can have rows within {limit:.4g}"
-    return Plan("lists", why, _scan_seconds(shard, rows, rows, allowed), lists, allowed, rows, limit)
+    return Plan("lists", why, _scan_seconds(stored, rows, rows, allowed), lists, allowed, rows, limit)
 
 
-def window_plan(shard: Shard, target: Target, allowed: Array | None, limit: float, lists: Array) -> Plan | None:
+def window_plan(stored: StoredSpace, target: Target, allowed: Array | None, limit: float, lists: Array) -> Plan | None:
     """Look only at rows near the wanted value of the attribute that leaves the fewest; None: none is weighted."""
     best: tuple[int, int, int, int] | None = None
     for attribute in np.argsort(-target.weights, kind="stable")[:_WINDOWS_LOOKED_AT]:
@@ -77,25 +77,25 @@ def window_plan(shard: Shard, target: Target, allowed: Array | None, limit: floa
             break
         half = math.sqrt(limit / target.weights[attribute]) * (1 + 1e-9)
         wanted = float(target.wanted[attribute])
-        first, last = shard.window(int(attribute), wanted - half, wanted + half)
+        first, last = stored.window(int(attribute), wanted - half, wanted + half)
         if best is None or last - first < best[0]:
             best = (last - first, int(attribute), first, last)
     if best is None:
         return None
     count, attribute, first, last = best
-    seconds = _scan_seconds(shard, int(shard.list_sizes[lists].sum()), count, allowed, selects=True)
-    inside = np.zeros(shard.rows, np.bool_)
-    inside[shard.window_rows(attribute, first, last)] = True
-    name = shard.space.coordinates[attribute]
-    why = f"{count:,} of {shard.rows:,} rows are near enough in {name!r} (preference {target.weights[attribute]:g})"
+    seconds = _scan_seconds(stored, int(stored.list_sizes[lists].sum()), count, allowed, selects=True)
+    inside = np.zeros(stored.rows, np.bool_)
+    inside[stored.window_rows(attribute, first, last)] = True
+    name = stored.space.coordinates[attribute]
+    why = f"{count:,} of {stored.rows:,} rows are near enough in {name!r} (preference {target.weights[attribute]:g})"
     return Plan("window", why, seconds, lists, inside if allowed is None else inside & allowed, count, limit)
 
 
-def compare_seconds(shard: Shard) -> float:
+def compare_seconds(stored: StoredSpace) -> float:
     """Of one row."""
-    return COMPARE_S[0] + COMPARE_S[1] * shard.space.width
+    return COMPARE_S[0] + COMPARE_S[1] * stored.space.width
 
 
-def _scan_seconds(shard: Shard, rows: int, kept: int, allowed: Array | None, *, selects: bool = False) -> float:
+def _scan_seconds(stored: StoredSpace, rows: int, kept: int, allowed: Array | None, *, selects: bool = False) -> float:
     checked = rows * SELECT_S if selects or allowed is not None else 0.0
-    return CALL_S + checked + kept * (SCAN_S[0] + SCAN_S[1] * shard.columns)
+    return CALL_S + checked + kept * (SCAN_S[0] + SCAN_S[1] * stored.columns)

@@ -1,4 +1,4 @@
-"""A shard, opened: full vectors and labels stay on disk as memory maps, the scan rows lie in memory inside Faiss."""
+"""A shard, opened: labels, which rows are deleted, and the rows in each space."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import pyarrow as pa
 
 from raypipe.errors import RaypipeError
 from raypipe.retrieval.filters import Filter, matching_rows
-from raypipe.retrieval.lists import Extents
-from raypipe.retrieval.scan_rows import Slack
-from raypipe.retrieval.shard_writer import ID, Form
-from raypipe.retrieval.space import Array, Distances, Target, distances
+from raypipe.retrieval.shard_writer import ID, LABELS
+from raypipe.retrieval.space import Array
+from raypipe.retrieval.space_writer import FILES, Form
+from raypipe.retrieval.stored_space import StoredSpace
 
 
 class Shard:
     """Rows 0 to ``rows`` of a shard; safe to search from several threads.
 
     Args:
-        files: path of each of ``shard_writer.FILES``.
+        files: path of each file, by the name that ``write_shard`` gives it.
         deleted: rows that no answer may have.
 
     Raises:
@@ -34,40 +33,24 @@ class Shard:
         name: str,
         files: Mapping[str, Path],
         rows: int,
-        form: Form,
+        forms: Mapping[str, Form],
         *,
         deleted: Array,
     ) -> None:
-        self.name, self.rows, self.space, self.reduction = name, rows, form.space, form.reduction
-        count = form.reduction.attribute_count
-        self._attributes = _mapped(files["attributes.bin"], "float32", (rows, count))
-        self._rest = _mapped(files["rest.bin"], form.precision, (rows, form.space.width - count))
-        self._sorted = _mapped(files["sorted.bin"], "float32", (count, rows))
-        self._order = _mapped(files["order.bin"], "uint32", (count, rows))
-        self.labels: pa.Table = pa.ipc.open_file(pa.memory_map(str(files["labels.arrow"]))).read_all()
-        read: Any = faiss.read_index
-        self._lists = read(str(files["rows.faiss"]))
-        with np.load(files["facts.npz"], allow_pickle=False) as facts:
-            self.strays: Array = facts["strays"]
-            self.slack = Slack(float(facts["rest"]), facts["attributes"], facts["largest"], float(facts["length"]))
-            self.extents = Extents(facts["radius"], facts["least"], facts["most"])
-        if self._lists.ntotal != rows or self.labels.num_rows != rows:
-            raise RaypipeError(
-                f"shard {name} should have {rows} rows, but {self._lists.ntotal} can be scanned "
-                f"and {self.labels.num_rows} have labels"
-            )
-        self.list_sizes = np.array([self._lists.invlists.list_size(i) for i in range(self._lists.nlist)])
+        self.name, self.rows = name, rows
+        self.labels: pa.Table = pa.ipc.open_file(pa.memory_map(str(files[LABELS]))).read_all()
+        if self.labels.num_rows != rows:
+            raise RaypipeError(f"shard {name} should have {rows} rows, but {self.labels.num_rows} have labels")
+        self.spaces: Mapping[str, StoredSpace] = {
+            space: StoredSpace({file: files[f"{space}/{file}"] for file in FILES}, rows, form)
+            for space, form in forms.items()
+        }
         self._alive = _all_but(deleted, rows) if len(deleted) else None
 
     @property
-    def columns(self) -> int:
-        """Stored numbers of a scan row."""
-        return int(self._lists.d)
-
-    @property
     def memory_bytes(self) -> int:
-        """What the scan rows take: their float16 numbers and an 8-byte row number each."""
-        return self.rows * (2 * self.columns + 8)
+        """What the scan rows of all spaces take."""
+        return sum(space.memory_bytes for space in self.spaces.values())
 
     def allowed(self, condition: Filter | None) -> Array | None:
         """Which rows may be hits, bool [rows]; None: all.
@@ -80,70 +63,12 @@ class Shard:
         matches = matching_rows(condition, self.labels)
         return matches if self._alive is None else matches & self._alive
 
-    def distances(self, target: Target, rows: Array) -> Distances:
-        """The full distance of some rows, from the memory-mapped vectors."""
-        return distances(target, self._attributes[rows], self._rest[rows])
-
-    def vectors(self, rows: Array) -> Array:
-        """Full vectors, float32 [len(rows), W]."""
-        return np.concatenate([self._attributes[rows], self._rest[rows].astype(np.float32)], axis=1)
-
     def values(self, column: str, rows: Array) -> list[Any]:
         """What some rows have in a label column."""
         return list(self.labels.column(column).take(pa.array(rows)).to_pylist())
 
     def ids(self, rows: Array) -> list[str]:
         return self.values(ID, rows)
-
-    def window(self, attribute: int, low: float, high: float) -> tuple[int, int]:
-        """Places in the attribute's order that hold all rows with ``low <= u <= high``."""
-        values = self._sorted[attribute]
-        lowest = np.nextafter(np.float32(low), np.float32(-np.inf))
-        highest = np.nextafter(np.float32(high), np.float32(np.inf))
-        return int(np.searchsorted(values, lowest, "left")), int(np.searchsorted(values, highest, "right"))
-
-    def window_rows(self, attribute: int, first: int, last: int) -> Array:
-        """The rows at these places."""
-        return np.asarray(self._order[attribute, first:last])
-
-    def best(self, probe_C: Array, lists: Array, count: int, allowed: Array | None) -> tuple[Array, Array]:
-        """Rows and scores of the ``count`` highest scores in some lists, highest first; fewer if there are fewer."""
-        scores, rows = np.empty((1, count), np.float32), np.empty((1, count), np.int64)
-        chosen, parameters = _as_lists(lists), _parameters(lists, allowed)
-        away = np.zeros(len(lists), np.float32)
-        pointers = map(faiss.swig_ptr, (chosen, away, scores, rows))
-        self._lists.search_preassigned_c(1, faiss.swig_ptr(probe_C), count, *pointers, False, parameters)
-        found = rows[0] >= 0
-        return rows[0][found], scores[0][found]
-
-    def within(self, probe_C: Array, lists: Array, score: float, allowed: Array | None) -> tuple[Array, Array]:
-        """Rows and scores of all higher scores in some lists, in no order."""
-        chosen, parameters, away = _as_lists(lists), _parameters(lists, allowed), np.zeros(len(lists), np.float32)
-        found = faiss.RangeSearchResult(1)
-        pointers = map(faiss.swig_ptr, (chosen, away))
-        self._lists.range_search_preassigned_c(1, faiss.swig_ptr(probe_C), score, *pointers, found, False, parameters)
-        count = int(faiss.rev_swig_ptr(found.lims, 2)[1])
-        rows = faiss.rev_swig_ptr(found.labels, count).copy()
-        return rows, faiss.rev_swig_ptr(found.distances, count).copy()
-
-
-def _as_lists(lists: Array) -> Array:
-    return np.ascontiguousarray(lists, dtype=np.int64)
-
-
-def _parameters(lists: Array, allowed: Array | None) -> Any:
-    """Of this search alone: nothing is ever set on the shared index."""
-    make: Any = faiss.SearchParametersIVF
-    if allowed is None:
-        return make(nprobe=len(lists))
-    selector: Any = faiss.IDSelectorBitmap
-    return make(nprobe=len(lists), sel=selector(np.packbits(allowed, bitorder="little")))
-
-
-def _mapped(path: Path, kind: str, shape: tuple[int, int]) -> Array:
-    if path.stat().st_size != shape[0] * shape[1] * np.dtype(kind).itemsize:
-        raise RaypipeError(f"{path} does not hold {shape[0]} x {shape[1]} numbers of {kind}")
-    return np.memmap(path, kind, "r", shape=shape) if shape[0] and shape[1] else np.empty(shape, kind)
 
 
 def _all_but(rows: Array, count: int) -> Array:

@@ -1,53 +1,43 @@
-"""A shard: one independent set of files, written in one pass with the scan rows as the only thing held in memory.
+"""A shard: one independent set of files with some faces' labels and their rows in every space.
 
 ::
 
-    attributes.bin   u, float32 [N,A]           rest.bin   r, float32 or float16 [N,R]
-    rows.faiss       what is scanned: an inverted file of float16 rows; the only file that is loaded, not mapped
-    sorted.bin       each attribute's values in order, float32 [A,N]     order.bin   and their rows, uint32 [A,N]
-    labels.arrow     image_id and the label columns    facts.npz  the slack, the strays, the lists' extents
+    labels.arrow     image_id and the label columns; names that begin with "_" are for programs, not shown
+    SPACE/...        as ``space_writer`` has it
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-import faiss
-import numpy as np
 import pyarrow as pa
 
-from raypipe.contract import SearchSpace
 from raypipe.errors import WrongUsage
 from raypipe.retrieval.files import FileInfo, describe
-from raypipe.retrieval.lists import Extents
-from raypipe.retrieval.reduction import Reduction, list_points
-from raypipe.retrieval.scan_rows import column_count, no_slack, stored_rows
-from raypipe.retrieval.space import Array, comparable
+from raypipe.retrieval.space import Array
+from raypipe.retrieval.space_writer import FILES, Form, SpaceWriter
 
 ID = "image_id"
-FILES = ("attributes.bin", "rest.bin", "rows.faiss", "sorted.bin", "order.bin", "labels.arrow", "facts.npz")
-
-Precision = Literal["float32", "float16"]
+LABELS = "labels.arrow"
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some faces: ``labels`` has ``image_id`` and any label columns, ``vectors`` the space's, [n,W]."""
+    """Some faces: ``labels`` has ``image_id`` and any label columns, ``vectors`` each space's, [n,W] by its name."""
 
     labels: pa.Table
-    vectors: Array
+    vectors: Mapping[str, Array]
 
+    @property
+    def rows(self) -> int:
+        return int(self.labels.num_rows)
 
-@dataclass(frozen=True, eq=False)
-class Form:
-    """How all shards of an index hold their rows."""
-
-    space: SearchSpace
-    reduction: Reduction
-    precision: Precision
+    def cut(self, start: int, stop: int) -> Block:
+        """Rows ``start`` to ``stop``."""
+        vectors = {name: rows[start:stop] for name, rows in self.vectors.items()}
+        return Block(self.labels.slice(start, stop - start), vectors)
 
 
 @dataclass(frozen=True)
@@ -58,111 +48,59 @@ class ShardInfo:
     files: tuple[FileInfo, ...]
 
 
-def write_shard(folder: Path, blocks: Iterable[Block], form: Form) -> ShardInfo:
+def write_shard(folder: Path, blocks: Iterable[Block], forms: Mapping[str, Form]) -> ShardInfo:
     """Write the files of a shard to a local folder; blocks are taken one at a time.
 
+    Args:
+        forms: by the spaces' names; every block has vectors of just these.
+
     Raises:
-        WrongUsage: vectors that the space cannot compare, ids that are missing, or blocks with different columns.
+        WrongUsage: vectors that a space cannot compare, ids that are missing, or blocks with different columns.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    writer = _Writer(folder, form)
+    writers = {}
+    for name, form in forms.items():
+        (folder / name).mkdir()
+        writers[name] = SpaceWriter(folder / name, form)
+    labels, rows = _LabelWriter(folder / LABELS), 0
     for block in blocks:
-        writer.add(block)
-    return writer.finish()
+        _check(block, forms)
+        labels.add(block.labels)
+        for name, writer in writers.items():
+            writer.add(block.vectors[name])
+        rows += block.rows
+    labels.finish()
+    for writer in writers.values():
+        writer.finish()
+    names = [LABELS, *(f"{space}/{name}" for space in forms for name in FILES)]
+    return ShardInfo(rows, tuple(describe(folder / name, name) for name in names))
 
 
-class _Writer:
-    def __init__(self, folder: Path, form: Form) -> None:
-        self._folder, self._form, self._reduction = folder, form, form.reduction
-        reduction = form.reduction
-        self._attributes = open(folder / "attributes.bin", "wb")  # noqa: SIM115 (closed in finish)
-        self._rest = open(folder / "rest.bin", "wb")  # noqa: SIM115
-        self._labels: pa.ipc.RecordBatchFileWriter | None = None
-        self._lists = _new_lists(reduction)
-        axes = len(reduction.axes)
-        self._extents = Extents.of_nothing(len(reduction.centroids), reduction.attribute_count)
-        self._slack = no_slack(axes, reduction.attribute_count)
-        self._strays: list[Array] = []
-        self._rows = 0
+def _check(block: Block, forms: Mapping[str, Form]) -> None:
+    if set(block.vectors) != set(forms):
+        raise WrongUsage(f"a block has vectors of {sorted(block.vectors)}, but the index has {sorted(forms)}")
+    for name, vectors in block.vectors.items():
+        if len(vectors) != block.rows:
+            raise WrongUsage(f"{block.rows} rows of labels, but {len(vectors)} vectors of {name!r}")
 
-    def add(self, block: Block) -> None:
-        labels = _plain_labels(block.labels)
-        if labels.num_rows != len(block.vectors):
-            raise WrongUsage(f"{labels.num_rows} rows of labels, but {len(block.vectors)} vectors")
-        count = self._reduction.attribute_count
-        attributes, rest = _split(comparable(self._form.space, block.vectors), count, self._form.precision)
-        attributes.tofile(self._attributes)
-        rest.tofile(self._rest)
-        self._write_labels(labels)
-        # What is searched is what is stored: the rest as it was rounded.
-        reduced = self._reduction.reduce(np.concatenate([attributes, rest.astype(np.float32)], axis=1))
-        rows, is_stray_N, slack = stored_rows(reduced)
-        list_N = self._nearest_lists(list_points(reduced))
-        numbers = np.arange(self._rows, self._rows + len(rows), dtype=np.int64)
-        self._lists.add_core(len(rows), *map(faiss.swig_ptr, (rows, numbers, list_N)))
-        self._extents.widen(list_N, reduced, self._reduction.centroids)
-        self._slack = self._slack.with_rows(slack)
-        self._strays.append(numbers[is_stray_N])
-        self._rows += len(rows)
 
-    def finish(self) -> ShardInfo:
-        self._attributes.close()
-        self._rest.close()
-        if self._labels is None:
-            self._write_labels(pa.table({ID: pa.array([], pa.string())}))
-        self._labels.close()  # type: ignore[union-attr]
-        faiss.write_index(self._lists, str(self._folder / "rows.faiss"))
-        self._write_orders()
-        facts: dict[str, Any] = {
-            "strays": np.concatenate([*self._strays, np.empty(0, np.int64)]),
-            "rest": self._slack.rest,
-            "attributes": self._slack.attributes,
-            "largest": self._slack.largest,
-            "length": self._slack.length,
-            **self._extents.arrays(),
-        }
-        np.savez(self._folder / "facts.npz", **facts)
-        return ShardInfo(self._rows, tuple(describe(self._folder / name, name) for name in FILES))
+class _LabelWriter:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: pa.ipc.RecordBatchFileWriter | None = None
 
-    def _nearest_lists(self, points: Array) -> Array:
-        if not len(points):
-            return np.empty(0, np.int64)
-        return np.ascontiguousarray(faiss.knn(points, self._reduction.centroids, 1)[1][:, 0])
-
-    def _write_labels(self, labels: pa.Table) -> None:
-        if self._labels is None:
-            self._labels = pa.ipc.new_file(str(self._folder / "labels.arrow"), labels.schema)
-            self._schema = labels.schema
+    def add(self, table: pa.Table) -> None:
+        labels = _plain_labels(table)
+        if self._file is None:
+            self._file, self._schema = pa.ipc.new_file(str(self._path), labels.schema), labels.schema
         if not labels.schema.equals(self._schema):
             raise WrongUsage(f"blocks with different label columns: {self._schema.names}, {labels.schema.names}")
-        self._labels.write_table(labels)
+        self._file.write_table(labels)
 
-    def _write_orders(self) -> None:
-        shape = (self._rows, self._reduction.attribute_count)
-        values_NA = np.fromfile(self._folder / "attributes.bin", np.float32).reshape(shape)
-        with open(self._folder / "sorted.bin", "wb") as values, open(self._folder / "order.bin", "wb") as rows:
-            for column in values_NA.T:
-                order = np.argsort(column, kind="stable")
-                column[order].tofile(values)
-                order.astype(np.uint32).tofile(rows)
-
-
-def _new_lists(reduction: Reduction) -> faiss.IndexIVFScalarQuantizer:
-    count, columns = len(reduction.centroids), column_count(len(reduction.axes), reduction.attribute_count)
-    nobody = faiss.IndexFlatL2(columns)  # lists are chosen by us, under each query's weights
-    nobody.add(np.zeros((count, columns), np.float32))
-    kind = faiss.ScalarQuantizer.QT_fp16
-    lists = faiss.IndexIVFScalarQuantizer(nobody, columns, count, kind, faiss.METRIC_INNER_PRODUCT, False)
-    lists.train(np.zeros((1, columns), np.float32))
-    return lists
-
-
-def _split(vectors_NW: Array, attributes: int, precision: Precision) -> tuple[Array, Array]:
-    with np.errstate(over="ignore"):
-        rest = np.ascontiguousarray(vectors_NW[:, attributes:], dtype=precision)
-    if not np.isfinite(rest).all():
-        raise WrongUsage("a vector has a number beyond 65504: store it with precision float32")
-    return np.ascontiguousarray(vectors_NW[:, :attributes]), rest
+    def finish(self) -> None:
+        if self._file is None:
+            self.add(pa.table({ID: pa.array([], pa.string())}))
+        self._file.close()  # type: ignore[union-attr]
 
 
 def _plain_labels(labels: pa.Table) -> pa.Table:

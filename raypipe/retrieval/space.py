@@ -39,6 +39,23 @@ class Target:
 
 
 @dataclass(frozen=True, eq=False)
+class Aim:
+    """A target in one of an index's spaces; a query's distance is the sum of ``weight`` times each told distance.
+
+    Raises:
+        WrongUsage: a weight that is not above 0 and at most 1000.
+    """
+
+    space: str
+    target: Target
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.weight <= WEIGHT_LIMIT:
+            raise WrongUsage(f"weight {self.weight!r} in {self.space!r} must be above 0 and at most {WEIGHT_LIMIT:g}")
+
+
+@dataclass(frozen=True, eq=False)
 class Distances:
     """Of N rows: ``attributes`` p (c - u)^2 [N,A], ``rest`` |r_q - r|^2 [N] and their sum ``total`` [N], float64."""
 

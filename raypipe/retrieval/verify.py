@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from raypipe.errors import RaypipeError
 from raypipe.retrieval.answer import Wish
-from raypipe.retrieval.files import describe, local_file, read_checked
-from raypipe.retrieval.index import CACHE, deleted_rows, open_shard
-from raypipe.retrieval.manifest import Manifest, ShardEntry, read_manifest
-from raypipe.retrieval.reduction import Reduction
+from raypipe.retrieval.files import describe, local_file
+from raypipe.retrieval.index import CACHE, deleted_rows, open_shard, read_forms
+from raypipe.retrieval.manifest import ShardEntry, read_manifest
 from raypipe.retrieval.shard import Shard
 from raypipe.retrieval.shard_search import search_shard
-from raypipe.retrieval.space import Target
+from raypipe.retrieval.space import Aim, Target
+from raypipe.retrieval.space_writer import Form
 
 _WEIGHTS = (1.0, 10.0, 1000.0)
 
@@ -27,18 +28,16 @@ def problems(uri: str, *, queries: int = 3, cache: Path = CACHE) -> list[str]:
     """
     manifest = read_manifest(uri)
     try:
-        reduction = Reduction.from_bytes(read_checked(uri, manifest.reduction))
+        forms = read_forms(uri, manifest)
     except RaypipeError as error:
         return [str(error)]
     found: list[str] = []
     for entry in manifest.shards:
-        found += _shard_problems(uri, manifest, entry, reduction, queries, cache)
+        found += _shard_problems(uri, entry, forms, queries, cache)
     return found
 
 
-def _shard_problems(
-    uri: str, manifest: Manifest, entry: ShardEntry, reduction: Reduction, queries: int, cache: Path
-) -> list[str]:
+def _shard_problems(uri: str, entry: ShardEntry, forms: Mapping[str, Form], queries: int, cache: Path) -> list[str]:
     damaged = []
     for file in entry.files:
         try:
@@ -51,21 +50,21 @@ def _shard_problems(
     try:
         if entry.deleted and len(deleted_rows(uri, entry)) != entry.deleted.rows:
             return [f"{entry.deleted.file.name} does not name {entry.deleted.rows} rows"]
-        shard = open_shard(uri, manifest, entry, reduction, cache)
+        shard = open_shard(uri, entry, forms, cache)
     except RaypipeError as error:
         return [str(error)]
-    return _search_problems(shard, queries)
+    return [problem for name in forms for problem in _search_problems(shard, name, queries)]
 
 
-def _search_problems(shard: Shard, queries: int) -> list[str]:
-    allowed, wish, count = shard.allowed(None), Wish(k=10), shard.reduction.attribute_count
-    found = []
+def _search_problems(shard: Shard, space: str, queries: int) -> list[str]:
+    stored, allowed, wish = shard.spaces[space], shard.allowed(None), Wish(k=10)
+    count, found = stored.reduction.attribute_count, []
     for row in np.random.default_rng(0).integers(0, shard.rows, queries) if shard.rows else ():
-        vector = shard.vectors(np.array([row]))[0].astype(np.float64)
+        vector = stored.vectors(np.array([row]))[0].astype(np.float64)
         for weight in _WEIGHTS if count else (1.0,):
-            target = Target(vector[:count], vector[count:], np.full(count, weight))
-            expected = search_shard(shard, target, wish, allowed, only="compare all")
-            got = search_shard(shard, target, wish, allowed, only="scan")
+            aims = [Aim(space, Target(vector[:count], vector[count:], np.full(count, weight)))]
+            expected = search_shard(shard, aims, wish, allowed, only="compare all")
+            got = search_shard(shard, aims, wish, allowed, only="scan")
             if [hit.id for hit in got.hits] != [hit.id for hit in expected.hits]:
-                found.append(f"shard {shard.name}: searching row {row} at preference {weight:g} misses hits")
+                found.append(f"shard {shard.name}: searching row {row} of {space} at preference {weight:g} misses hits")
     return found

@@ -15,10 +15,12 @@ from raypipe.retrieval.build import IndexSettings, build
 from raypipe.retrieval.index import Index, open_index
 from raypipe.retrieval.manifest import Binding
 from raypipe.retrieval.shard_writer import Block
+from raypipe.retrieval.space import Aim, make_target
 
 Array = npt.NDArray[Any]
 
-BINDING = Binding("method", "space", "model-1", "directions-1")
+NAME = "method.space"
+BINDINGS = {NAME: Binding("method", "space", "model-1", "directions-1")}
 
 
 def weighted_space(attributes: int, rest: int) -> SearchSpace:
@@ -30,12 +32,27 @@ def names(count: int, first: int = 0) -> list[str]:
     return [f"face-{i:04d}" for i in range(first, first + count)]
 
 
-def blocks(ids: Sequence[str], vectors: Array, labels: Mapping[str, Sequence[Any]] | None = None) -> Iterable[Block]:
+def aims(
+    space: SearchSpace,
+    vector: Array,
+    prefer: Mapping[str, float] | None = None,
+    *,
+    weight: float = 1.0,
+    name: str = NAME,
+) -> list[Aim]:
+    """A query with one aim."""
+    return [Aim(name, make_target(space, vector, prefer), weight)]
+
+
+def blocks(
+    ids: Sequence[str], vectors: Array | Mapping[str, Array], labels: Mapping[str, Sequence[Any]] | None = None
+) -> Iterable[Block]:
     """Blocks of uneven sizes."""
     table = pa.table({"image_id": pa.array(ids, pa.string()), **(labels or {})})
+    whole = Block(table, vectors if isinstance(vectors, Mapping) else {NAME: vectors})
     start, size = 0, 1
     while start < len(ids):
-        yield Block(table.slice(start, size), vectors[start : start + size])
+        yield whole.cut(start, start + size)
         start, size = start + size, size * 2 + 1
 
 
@@ -55,8 +72,12 @@ def built(
 ) -> Index:
     chosen = names(len(vectors)) if ids is None else ids
     read: Callable[[], Iterable[Block]] = lambda: blocks(chosen, vectors, labels)  # noqa: E731
-    build(str(folder), space, BINDING, read, settings or tiny_settings(space))
+    build(str(folder), {NAME: space}, BINDINGS, read, settings or tiny_settings(space))
     return open_index(str(folder))
+
+
+def bindings(names: Iterable[str]) -> dict[str, Binding]:
+    return {name: Binding("method", name, "model-1") for name in names}
 
 
 def plain_distances(space: SearchSpace, vectors: Array, asked: Array, prefer: Mapping[str, float]) -> Array:

@@ -11,9 +11,9 @@ from raypipe.retrieval.answer import Diversity, Wish
 from raypipe.retrieval.build import IndexSettings
 from raypipe.retrieval.manifest import read_manifest
 from raypipe.retrieval.scan_rows import column_count
-from raypipe.retrieval.shard_writer import Block, Form, write_shard
-from raypipe.retrieval.space import make_target
-from tests.retrieval.searching import BINDING, built, names, tiny_settings, weighted_space
+from raypipe.retrieval.shard_writer import Block, write_shard
+from raypipe.retrieval.space_writer import Form
+from tests.retrieval.searching import BINDINGS, NAME, aims, built, names, tiny_settings, weighted_space
 
 SPACE = weighted_space(2, 30)
 VECTORS = np.random.default_rng(0).standard_normal((400, 32)).astype(np.float32)
@@ -49,17 +49,17 @@ def test_shards_are_full_and_hold_all_rows_in_order(tmp_path: Path) -> None:
     assert [shard.rows for shard in index.shards()] == [150, 150, 100]
     assert [name for shard in index.shards() for name in shard.ids(np.arange(shard.rows))] == names(400)
     np.testing.assert_array_equal(
-        np.concatenate([shard.vectors(np.arange(shard.rows)) for shard in index.shards()]), VECTORS
+        np.concatenate([shard.spaces[NAME].vectors(np.arange(shard.rows)) for shard in index.shards()]), VECTORS
     )
 
 
 def test_float16_halves_the_rest_on_disk_and_searches_what_is_stored(tmp_path: Path) -> None:
     settings = IndexSettings(precision="float16", memory_per_row=60)
     (shard,) = built(tmp_path, SPACE, VECTORS, settings=settings).shards()
-    stored = shard.vectors(np.arange(400))
+    stored = shard.spaces[NAME].vectors(np.arange(400))
     np.testing.assert_array_equal(stored[:, :2], VECTORS[:, :2])
     np.testing.assert_array_equal(stored[:, 2:], VECTORS[:, 2:].astype(np.float16))
-    assert (tmp_path / "shards" / shard.name / "rest.bin").stat().st_size == 400 * 30 * 2
+    assert (tmp_path / "shards" / shard.name / NAME / "rest.bin").stat().st_size == 400 * 30 * 2
 
 
 @pytest.mark.parametrize(
@@ -67,23 +67,23 @@ def test_float16_halves_the_rest_on_disk_and_searches_what_is_stored(tmp_path: P
     [
         (pa.table({"id": ["a", "b"]}), "every row needs an image_id"),
         (pa.table({"image_id": ["a", None]}), "every row needs an image_id"),
-        (pa.table({"image_id": ["a"]}), "1 rows of labels, but 2 vectors"),
+        (pa.table({"image_id": ["a"]}), "1 rows of labels, but 2 vectors of 'method.space'"),
     ],
 )
 def test_rows_without_an_id_are_refused(tmp_path: Path, labels: pa.Table, message: str) -> None:
-    reduction = built(tmp_path / "index", SPACE, VECTORS).shards()[0].reduction
+    reduction = built(tmp_path / "index", SPACE, VECTORS).shards()[0].spaces[NAME].reduction
     with pytest.raises(WrongUsage, match=message):
-        write_shard(tmp_path / "s", [Block(labels, VECTORS[:2])], Form(SPACE, reduction, "float32"))
+        write_shard(tmp_path / "s", [Block(labels, {NAME: VECTORS[:2]})], {NAME: Form(SPACE, reduction, "float32")})
 
 
 def test_blocks_with_other_columns_are_refused(tmp_path: Path) -> None:
-    reduction = built(tmp_path / "index", SPACE, VECTORS).shards()[0].reduction
+    reduction = built(tmp_path / "index", SPACE, VECTORS).shards()[0].spaces[NAME].reduction
     blocks = [
-        Block(pa.table({"image_id": ["a"], "age": [1]}), VECTORS[:1]),
-        Block(pa.table({"image_id": ["b"]}), VECTORS[:1]),
+        Block(pa.table({"image_id": ["a"], "age": [1]}), {NAME: VECTORS[:1]}),
+        Block(pa.table({"image_id": ["b"]}), {NAME: VECTORS[:1]}),
     ]
     with pytest.raises(WrongUsage, match="blocks with different label columns"):
-        write_shard(tmp_path / "s", blocks, Form(SPACE, reduction, "float32"))
+        write_shard(tmp_path / "s", blocks, {NAME: Form(SPACE, reduction, "float32")})
 
 
 def test_dictionaries_are_stored_as_what_they_mean(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_dictionaries_are_stored_as_what_they_mean(tmp_path: Path) -> None:
     index = built(tmp_path, SPACE, VECTORS, labels={"person": people})
     assert index.shards()[0].labels.schema.field("person").type == pa.string()
     wish = Wish(k=400, diversity=Diversity("person", 1))
-    (answer,) = index.search([make_target(SPACE, VECTORS[0])], wish, asked=BINDING)
+    (answer,) = index.search([aims(SPACE, VECTORS[0])], wish, asked=BINDINGS)
     assert len(answer.hits) == 100 + 2
 
 

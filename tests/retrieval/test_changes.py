@@ -17,9 +17,8 @@ from raypipe.retrieval.build import build
 from raypipe.retrieval.changes import append, compact, delete, sweep
 from raypipe.retrieval.index import open_index
 from raypipe.retrieval.manifest import Binding, publish, read_manifest, versions
-from raypipe.retrieval.space import make_target
 from raypipe.retrieval.verify import problems
-from tests.retrieval.searching import BINDING, blocks, built, names, tiny_settings, weighted_space
+from tests.retrieval.searching import BINDINGS, NAME, aims, blocks, built, names, tiny_settings, weighted_space
 
 SPACE = weighted_space(2, 4)
 VECTORS = np.random.default_rng(0).standard_normal((60, 6)).astype(np.float32)
@@ -27,7 +26,7 @@ VECTORS = np.random.default_rng(0).standard_normal((60, 6)).astype(np.float32)
 
 def found(folder: Path) -> list[tuple[str, float]]:
     """All ids with their distances from one target, nearest first."""
-    (answer,) = open_index(str(folder)).search([make_target(SPACE, VECTORS[0])], Wish(k=200), asked=BINDING)
+    (answer,) = open_index(str(folder)).search([aims(SPACE, VECTORS[0])], Wish(k=200), asked=BINDINGS)
     return [(hit.id, hit.distance) for hit in answer.hits]
 
 
@@ -36,7 +35,7 @@ def start(folder: Path, rows: int = 40) -> None:
 
 
 def append_rest(folder: Path) -> Any:
-    return append(str(folder), BINDING, blocks(names(20, 40), VECTORS[40:]), rows_per_shard=15)
+    return append(str(folder), BINDINGS, blocks(names(20, 40), VECTORS[40:]), rows_per_shard=15)
 
 
 def test_appended_rows_are_found_as_if_they_had_always_been_there(tmp_path: Path) -> None:
@@ -57,17 +56,17 @@ def test_an_id_that_can_be_found_is_refused_until_it_is_deleted(tmp_path: Path) 
     start(tmp_path)
     again = blocks(["face-0003", "new"], VECTORS[40:42])
     with pytest.raises(WrongUsage, match="1 of the ids are in the index already, 'face-0003' is one"):
-        append(str(tmp_path), BINDING, again, rows_per_shard=9)
+        append(str(tmp_path), BINDINGS, again, rows_per_shard=9)
     assert read_manifest(str(tmp_path)).version == 1
     delete(str(tmp_path), ["face-0003"])
-    append(str(tmp_path), BINDING, blocks(["face-0003", "new"], VECTORS[40:42]), rows_per_shard=9)
+    append(str(tmp_path), BINDINGS, blocks(["face-0003", "new"], VECTORS[40:42]), rows_per_shard=9)
     assert dict(found(tmp_path))["face-0003"] == pytest.approx(((VECTORS[0] - VECTORS[40]) ** 2).sum(), rel=1e-6)
 
 
 def test_rows_of_another_model_are_refused(tmp_path: Path) -> None:
     start(tmp_path)
     with pytest.raises(ModelMismatch, match="model 'model-2', but the index 'model-1'"):
-        append(str(tmp_path), Binding("method", "space", "model-2", "directions-1"), [], rows_per_shard=9)
+        append(str(tmp_path), {NAME: Binding("method", "space", "model-2", "directions-1")}, [], rows_per_shard=9)
 
 
 def test_deleted_ids_are_gone_at_once_and_again_after_a_second_delete(tmp_path: Path) -> None:
@@ -100,22 +99,22 @@ def test_compact_keeps_every_answer_and_nothing_of_what_was_deleted(tmp_path: Pa
 def test_compact_keeps_the_very_bits_of_a_cosine(tmp_path: Path) -> None:
     space = SearchSpace(6, "cosine")
     index = built(tmp_path, space, VECTORS, settings=tiny_settings(space))
-    target = [make_target(space, VECTORS[1])]
-    (before,) = index.search(target, Wish(k=60), asked=BINDING)
+    target = [aims(space, VECTORS[1])]
+    (before,) = index.search(target, Wish(k=60), asked=BINDINGS)
     delete(str(tmp_path), [before.hits[-1].id])
     compact(str(tmp_path), rows_per_shard=100)
-    (after,) = open_index(str(tmp_path)).search(target, Wish(k=60), asked=BINDING)
+    (after,) = open_index(str(tmp_path)).search(target, Wish(k=60), asked=BINDINGS)
     assert [(hit.id, hit.distance) for hit in after.hits] == [(hit.id, hit.distance) for hit in before.hits[:-1]]
 
 
 def test_who_reads_while_it_changes_keeps_the_old_version(tmp_path: Path) -> None:
     start(tmp_path)
     index = open_index(str(tmp_path))
-    target = [make_target(SPACE, VECTORS[0])]
-    (before,) = index.search(target, Wish(k=200), asked=BINDING)
+    target = [aims(SPACE, VECTORS[0])]
+    (before,) = index.search(target, Wish(k=200), asked=BINDINGS)
     delete(str(tmp_path), names(30))
     compact(str(tmp_path), rows_per_shard=50)
-    (still,) = index.search(target, Wish(k=200), asked=BINDING)
+    (still,) = index.search(target, Wish(k=200), asked=BINDINGS)
     assert [hit.id for hit in still.hits] == [hit.id for hit in before.hits]
 
 
@@ -142,13 +141,13 @@ def test_sweep_deletes_leftovers_and_no_foreign_file(tmp_path: Path) -> None:
 def test_on_an_object_store_all_operations_leave_a_whole_index(bucket: str, tmp_path: Path) -> None:
     uri = f"s3://{bucket}/faces/index"
     settings = tiny_settings(SPACE, rows_per_shard=25)
-    build(uri, SPACE, BINDING, lambda: blocks(names(40), VECTORS[:40]), settings)
-    append(uri, BINDING, blocks(names(20, 40), VECTORS[40:]), rows_per_shard=15, cache=tmp_path / "cache")
+    build(uri, {NAME: SPACE}, BINDINGS, lambda: blocks(names(40), VECTORS[:40]), settings)
+    append(uri, BINDINGS, blocks(names(20, 40), VECTORS[40:]), rows_per_shard=15, cache=tmp_path / "cache")
     assert delete(uri, names(10), cache=tmp_path / "cache") == 10
     compact(uri, rows_per_shard=100, cache=tmp_path / "cache")
     assert problems(uri, cache=tmp_path / "cache") == []
     index = open_index(uri, cache=tmp_path / "cache")
-    (answer,) = index.search([make_target(SPACE, VECTORS[30])], Wish(k=200), asked=BINDING)
+    (answer,) = index.search([aims(SPACE, VECTORS[30])], Wish(k=200), asked=BINDINGS)
     assert sorted(hit.id for hit in answer.hits) == names(50, 10)
     with pytest.raises(OutputInUse):
         publish(uri, index.manifest)
@@ -160,7 +159,7 @@ class Killed(BaseException):
 
 def build_all(folder: Path) -> None:
     settings = tiny_settings(SPACE, rows_per_shard=25)
-    build(str(folder), SPACE, BINDING, lambda: blocks(names(40), VECTORS[:40]), settings)
+    build(str(folder), {NAME: SPACE}, BINDINGS, lambda: blocks(names(40), VECTORS[:40]), settings)
 
 
 def delete_some(folder: Path) -> None:
@@ -251,8 +250,8 @@ def kill(patched: pytest.MonkeyPatch, at: int, run: Callable[[], None]) -> bool:
 def test_a_manifest_of_a_later_version_is_refused(tmp_path: Path) -> None:
     start(tmp_path)
     text = (tmp_path / "manifest-000001.json").read_text()
-    (tmp_path / "manifest-000002.json").write_text(text.replace('"format": 1', '"format": 2'))
-    with pytest.raises(RaypipeError, match="has another format than 1"):
+    (tmp_path / "manifest-000002.json").write_text(text.replace('"format": 2', '"format": 3'))
+    with pytest.raises(RaypipeError, match="has another format than 2"):
         read_manifest(str(tmp_path))
     (tmp_path / "manifest-000003.json").write_text("{")
     with pytest.raises(RaypipeError, match="is damaged"):

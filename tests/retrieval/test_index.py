@@ -16,8 +16,7 @@ from raypipe.retrieval.build import build
 from raypipe.retrieval.filters import Equals
 from raypipe.retrieval.index import open_index
 from raypipe.retrieval.manifest import read_manifest
-from raypipe.retrieval.space import make_target
-from tests.retrieval.searching import BINDING, blocks, built, names, tiny_settings, weighted_space
+from tests.retrieval.searching import BINDINGS, NAME, aims, blocks, built, names, tiny_settings, weighted_space
 
 
 @given(
@@ -34,16 +33,16 @@ def test_merged_shards_are_one_index(seed: int, rows: int, per_shard: int, k: in
     vectors = rng.integers(-2, 3, (rows, 5)).astype(np.float32)
     labels = {"person": [f"p{i}" for i in rng.integers(0, 6, rows)]}
     wish = Wish(k=k, diversity=Diversity("person", most) if most else None)
-    targets = [make_target(space, vectors[0], {"a0": 10.0}), make_target(space, -vectors[0])]
+    targets = [aims(space, vectors[0], {"a0": 10.0}), aims(space, -vectors[0])]
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as many:
         whole = built(one, space, vectors, labels=labels)
         parts = built(many, space, vectors, labels=labels, settings=tiny_settings(space, rows_per_shard=per_shard))
-        expected = whole.search(targets, wish, asked=BINDING)
-        got = parts.search(targets, wish, asked=BINDING, threads=3)
+        expected = whole.search(targets, wish, asked=BINDINGS)
+        got = parts.search(targets, wish, asked=BINDINGS, threads=3)
         assert len(parts.shards()) == -(-rows // per_shard)
     for a, b in zip(expected, got, strict=True):
-        assert [(hit.id, hit.distance, hit.attributes) for hit in a.hits] == [
-            (hit.id, hit.distance, hit.attributes) for hit in b.hits
+        assert [(hit.id, hit.distance, hit.parts) for hit in a.hits] == [
+            (hit.id, hit.distance, hit.parts) for hit in b.hits
         ]
         assert b.certified
 
@@ -51,7 +50,7 @@ def test_merged_shards_are_one_index(seed: int, rows: int, per_shard: int, k: in
 def test_no_rows_at_all(tmp_path: Path) -> None:
     space = weighted_space(1, 3)
     index = built(tmp_path, space, np.zeros((0, 4), np.float32))
-    (answer,) = index.search([make_target(space, np.ones(4))], Wish(), asked=BINDING)
+    (answer,) = index.search([aims(space, np.ones(4))], Wish(), asked=BINDINGS)
     assert not answer.hits
     assert answer.certified
     assert index.manifest.rows == 0
@@ -61,15 +60,15 @@ def test_no_rows_at_all(tmp_path: Path) -> None:
 def test_another_models_query_is_a_named_error(tmp_path: Path, field: str) -> None:
     space = weighted_space(1, 3)
     index = built(tmp_path, space, np.ones((3, 4), np.float32))
-    other = dataclasses.replace(BINDING, **{field: "other"})
+    other = {NAME: dataclasses.replace(BINDINGS[NAME], **{field: "other"})}
     with pytest.raises(ModelMismatch, match=f"the query has {field} 'other', but the index"):
-        index.search([make_target(space, np.ones(4))], Wish(), asked=other)
+        index.search([aims(space, np.ones(4))], Wish(), asked=other)
 
 
 def test_a_damaged_or_missing_file_is_named(tmp_path: Path) -> None:
     built(tmp_path, weighted_space(1, 3), np.ones((3, 4), np.float32))
     (entry,) = read_manifest(str(tmp_path)).shards
-    (tmp_path / "shards" / entry.name / "rest.bin").unlink()
+    (tmp_path / "shards" / entry.name / NAME / "rest.bin").unlink()
     with pytest.raises(RaypipeError, match=r"rest\.bin is missing or has another size"):
         open_index(str(tmp_path))
     (reduction,) = tmp_path.glob("reduction-*")
@@ -88,14 +87,14 @@ def test_an_unknown_column_is_wrong_usage(tmp_path: Path) -> None:
     index = built(tmp_path, space, np.ones((3, 4), np.float32), labels={"age": [1, 2, 3]})
     for wish in (Wish(condition=Equals("hat", 1)), Wish(diversity=Diversity("hat", 1))):
         with pytest.raises(WrongUsage, match="no label column hat; there are: image_id, age"):
-            index.search([make_target(space, np.ones(4))], wish, asked=BINDING)
+            index.search([aims(space, np.ones(4))], wish, asked=BINDINGS)
 
 
 def test_labels_of_hits(tmp_path: Path) -> None:
     space, vectors = weighted_space(1, 3), np.arange(40, dtype=np.float32).reshape(10, 4)
     labels = {"age": list(range(10))}
     index = built(tmp_path, space, vectors, labels=labels, settings=tiny_settings(space, rows_per_shard=4))
-    (answer,) = index.search([make_target(space, vectors[6])], Wish(k=3), asked=BINDING)
+    (answer,) = index.search([aims(space, vectors[6])], Wish(k=3), asked=BINDINGS)
     assert index.labels(answer.hits, ["age"]) == [{"age": int(hit.id[-2:])} for hit in answer.hits]
     assert answer.hits[0].id == names(10)[6]
 
@@ -103,11 +102,11 @@ def test_labels_of_hits(tmp_path: Path) -> None:
 def test_another_storage_is_read_through_the_cache(tmp_path: Path) -> None:
     space, vectors = weighted_space(1, 3), np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32)
     uri = f"memory://index-{tmp_path.name}"
-    build(uri, space, BINDING, lambda: blocks(names(50), vectors), tiny_settings(space, rows_per_shard=20))
-    target, wish = make_target(space, vectors[3]), Wish(k=4)
-    (first,) = open_index(uri, cache=tmp_path / "cache").search([target], wish, asked=BINDING)
+    build(uri, {NAME: space}, BINDINGS, lambda: blocks(names(50), vectors), tiny_settings(space, rows_per_shard=20))
+    target, wish = aims(space, vectors[3]), Wish(k=4)
+    (first,) = open_index(uri, cache=tmp_path / "cache").search([target], wish, asked=BINDINGS)
     fsspec.filesystem("memory").rm(f"/index-{tmp_path.name}/shards", recursive=True)
-    (again,) = open_index(uri, cache=tmp_path / "cache").search([target], wish, asked=BINDING)
+    (again,) = open_index(uri, cache=tmp_path / "cache").search([target], wish, asked=BINDINGS)
     assert [hit.id for hit in first.hits] == [hit.id for hit in again.hits]
     assert first.hits[0].id == names(50)[3]
 
@@ -115,7 +114,7 @@ def test_another_storage_is_read_through_the_cache(tmp_path: Path) -> None:
 def test_cutting_parts_before_merging_changes_nothing() -> None:
     rng = np.random.default_rng(1)
     hits = [
-        Hit(id=f"{i}", distance=float(d), attributes={}, rest=0.0, shard="s", row=i, group=int(g))
+        Hit(id=f"{i}", distance=float(d), shard="s", row=i, group=int(g))
         for i, (d, g) in enumerate(zip(rng.integers(0, 9, 60), rng.integers(0, 4, 60), strict=True))
     ]
     for diversity in (None, Diversity("g", 1), Diversity("g", 3)):

@@ -15,8 +15,7 @@ from raypipe.retrieval.filters import Between, Equals
 from raypipe.retrieval.plan import Kind
 from raypipe.retrieval.shard import Shard
 from raypipe.retrieval.shard_search import search_shard
-from raypipe.retrieval.space import make_target
-from tests.retrieval.searching import built, names, plain_distances, plain_nearest, tiny_settings, weighted_space
+from tests.retrieval.searching import aims, built, names, plain_distances, plain_nearest, tiny_settings, weighted_space
 
 PLANS: tuple[Kind, ...] = ("compare all", "scan", "lists", "window")
 
@@ -52,7 +51,7 @@ def test_every_plan_gives_the_plain_answer(
     with tempfile.TemporaryDirectory() as folder:
         (shard,) = built(folder, space, vectors, ids=ids).shards()
         for only in (None, *PLANS):
-            answer = search_shard(shard, make_target(space, asked, prefer), Wish(k=k), None, only)
+            answer = search_shard(shard, aims(space, asked, prefer), Wish(k=k), None, only)
             assert [hit.id for hit in answer.hits] == expected, only
             assert answer.certified, only
             assert answer.exhausted == (rows <= k)
@@ -73,7 +72,7 @@ def test_the_end_of_the_range_of_an_attribute(
     space, vectors, shard = range_case
     asked = vectors[7].copy()
     asked[:3] = vectors[:, :3].max(0)
-    answer = search_shard(shard, make_target(space, asked, prefer), Wish(), None, only)
+    answer = search_shard(shard, aims(space, asked, prefer), Wish(), None, only)
     distances = plain_distances(space, vectors, asked, prefer)
     assert [hit.id for hit in answer.hits] == plain_nearest(distances, names(3000), 20)
     assert answer.certified
@@ -89,11 +88,12 @@ def test_a_hit_says_why(tmp_path: Path) -> None:
     space, vectors = weighted_space(2, 4), clustered(50, 6, seed=2)
     (shard,) = built(tmp_path, space, vectors).shards()
     asked = vectors[0] + np.float32(0.5)
-    for hit in search_shard(shard, make_target(space, asked, {"a1": 30.0}), Wish(k=5), None).hits:
+    for hit in search_shard(shard, aims(space, asked, {"a1": 30.0}), Wish(k=5), None).hits:
         row = vectors[names(50).index(hit.id)].astype(np.float64)
-        assert hit.attributes == pytest.approx({"a0": (asked[0] - row[0]) ** 2, "a1": 30 * (asked[1] - row[1]) ** 2})
-        assert hit.rest == pytest.approx(((asked[2:] - row[2:]) ** 2).sum())
-        assert hit.distance == pytest.approx(sum(hit.attributes.values()) + hit.rest)
+        (part,) = hit.parts
+        assert part.attributes == pytest.approx({"a0": (asked[0] - row[0]) ** 2, "a1": 30 * (asked[1] - row[1]) ** 2})
+        assert part.rest == pytest.approx(((asked[2:] - row[2:]) ** 2).sum())
+        assert hit.distance == pytest.approx(sum(part.attributes.values()) + part.rest)
 
 
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
@@ -102,7 +102,7 @@ def test_spaces_without_attributes(tmp_path: Path, metric: Literal["l2", "cosine
     space, vectors = SearchSpace(16, metric), clustered(800, 16, seed=3)
     (shard,) = built(tmp_path, space, vectors, settings=tiny_settings(space, axes=4)).shards()
     asked = vectors[5] * np.float32(3)
-    answer = search_shard(shard, make_target(space, asked), Wish(k=10), None, only)
+    answer = search_shard(shard, aims(space, asked), Wish(k=10), None, only)
     distances = plain_distances(space, vectors, asked, {})
     assert [hit.id for hit in answer.hits] == plain_nearest(distances, names(800), 10)
     np.testing.assert_allclose([hit.distance for hit in answer.hits], np.sort(distances)[:10], rtol=1e-6, atol=1e-7)
@@ -123,7 +123,7 @@ def test_filters_are_exact_however_few_rows_pass(
 ) -> None:
     space, vectors, luck, shard = lucky_case
     wish = Wish(k=10, condition=Between("luck", None, share))
-    target = make_target(space, vectors[9], {"a0": 50.0})
+    target = aims(space, vectors[9], {"a0": 50.0})
     answer = search_shard(shard, target, wish, shard.allowed(wish.condition), only)
     distances = plain_distances(space, vectors, vectors[9], {"a0": 50.0})
     assert [hit.id for hit in answer.hits] == plain_nearest(distances, names(4000), 10, luck <= share)
@@ -138,7 +138,7 @@ def test_at_most_so_many_hits_of_a_person_and_never_an_excluded_one(tmp_path: Pa
     (shard,) = built(tmp_path, space, vectors, labels={"person": people}).shards()
     distances, excluded = plain_distances(space, vectors, vectors[0], {"a0": 5.0}), frozenset(names(3))
     wish = Wish(k=30, exclude=excluded, diversity=Diversity("person", 2))
-    answer = search_shard(shard, make_target(space, vectors[0], {"a0": 5.0}), wish, None, only)
+    answer = search_shard(shard, aims(space, vectors[0], {"a0": 5.0}), wish, None, only)
     expected, counts = [], dict.fromkeys(people, 0)
     for row in np.argsort(distances):
         counts[people[row]] += 1
@@ -158,7 +158,7 @@ def test_rows_too_long_for_the_scan_are_found_all_the_same(tmp_path: Path) -> No
     ids = names(500)
     for asked in (vectors[1], vectors[100]):
         for only in PLANS:
-            answer = search_shard(shard, make_target(space, asked), Wish(k=6), None, only)
+            answer = search_shard(shard, aims(space, asked), Wish(k=6), None, only)
             distances = plain_distances(space, np.concatenate([vectors[4:], vectors[:4]]), asked, {})
             assert [hit.id for hit in answer.hits] == plain_nearest(distances, ids, 6)
 
@@ -169,7 +169,7 @@ def test_queries_far_from_rows_of_any_size(tmp_path: Path, size: float) -> None:
     (shard,) = built(tmp_path, space, vectors, settings=tiny_settings(space, axes=3)).shards()
     for asked in (np.full(10, 1e15), np.full(10, -30 * size), np.zeros(10)):
         for only in PLANS:
-            answer = search_shard(shard, make_target(space, asked, {"a1": 1000.0}), Wish(k=5), None, only)
+            answer = search_shard(shard, aims(space, asked, {"a1": 1000.0}), Wish(k=5), None, only)
             distances = plain_distances(space, vectors, asked.astype(np.float32), {"a1": 1000.0})
             np.testing.assert_allclose([hit.distance for hit in answer.hits], np.sort(distances)[:5], rtol=1e-12)
             assert answer.certified
@@ -180,7 +180,7 @@ def test_less_than_all_is_only_done_when_asked_and_then_said(tmp_path: Path) -> 
     (shard,) = built(
         tmp_path, space, vectors, settings=tiny_settings(space, axes=3, rows_per_shard=6000, lists=64)
     ).shards()
-    target = make_target(space, vectors[3])
+    target = aims(space, vectors[3])
     exact = search_shard(shard, target, Wish(), None)
     rough = search_shard(shard, target, Wish(recall=0.9), None)
     assert exact.certified
@@ -194,7 +194,7 @@ def test_a_condition_that_no_row_meets_gives_no_hits(tmp_path: Path) -> None:
     (shard,) = built(tmp_path, space, vectors, labels={"n": list(range(50))}).shards()
     allowed = shard.allowed(Equals("n", 99))
     for only in (None, *PLANS):
-        answer = search_shard(shard, make_target(space, vectors[0], {"a0": 9.0}), Wish(), allowed, only)
+        answer = search_shard(shard, aims(space, vectors[0], {"a0": 9.0}), Wish(), allowed, only)
         assert not answer.hits
         assert answer.certified
         assert answer.exhausted

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from raypipe.retrieval.manifest import read_manifest
-from raypipe.retrieval.shard_writer import FILES
+from raypipe.retrieval.shard_writer import LABELS
+from raypipe.retrieval.space_writer import FILES
 from raypipe.retrieval.verify import problems
-from tests.retrieval.searching import built, tiny_settings, weighted_space
+from tests.retrieval.searching import NAME, built, tiny_settings, weighted_space
 
 SPACE = weighted_space(1, 5)
 VECTORS = np.random.default_rng(0).standard_normal((30, 6)).astype(np.float32)
@@ -19,7 +20,7 @@ def test_a_whole_index_has_no_problems(tmp_path: Path) -> None:
     assert problems(str(tmp_path)) == []
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [LABELS, *(f"{NAME}/{name}" for name in FILES)])
 def test_one_changed_byte_of_any_file_is_found(tmp_path: Path, name: str) -> None:
     built(tmp_path, SPACE, VECTORS)
     (entry,) = read_manifest(str(tmp_path)).shards
@@ -35,6 +36,6 @@ def test_one_changed_byte_of_any_file_is_found(tmp_path: Path, name: str) -> Non
 def test_a_missing_shard_is_found(tmp_path: Path) -> None:
     built(tmp_path, SPACE, VECTORS)
     (entry,) = read_manifest(str(tmp_path)).shards
-    (tmp_path / "shards" / entry.name / "rows.faiss").unlink()
+    (tmp_path / "shards" / entry.name / NAME / "rows.faiss").unlink()
     (problem,) = problems(str(tmp_path))
     assert "rows.faiss is missing" in problem
