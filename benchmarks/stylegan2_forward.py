@@ -55,19 +55,9 @@ class Result:
 
 def main() -> None:
     """Read the options, run every case, print."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rosinality", type=Path, help="a checkout of rosinality/stylegan2-pytorch")
-    options.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    options.add_argument("--widths", nargs="+", choices=WIDTHS, default=list(WIDTHS))
-    options.add_argument("--batches", type=int, nargs="+", default=BATCHES)
+    options = options_of_cases(__doc__, sizes=SIZES, widths=tuple(WIDTHS), batches=BATCHES)
     options.add_argument("--seconds", type=float, default=20.0, help="how long to take pairs of one case")
-    options.add_argument("--device", default="cpu")
-    options.add_argument("--threads", type=int, default=torch.get_num_threads())
-    chosen = options.parse_args()
-    if chosen.rosinality is None:
-        print("nothing to compare with: give --rosinality PATH, a checkout of rosinality/stylegan2-pytorch")
-        return
-    torch.set_num_threads(chosen.threads)
+    chosen = parsed(options)
     theirs = import_rosinality(chosen.rosinality, chosen.device)
     results = []
     print("  size  width   batch  pairs   theirs      ours   ratio  difference")
@@ -86,6 +76,30 @@ def main() -> None:
     print(json.dumps({**about, "results": [asdict(result) for result in results]}, indent=2))
     if any(result.difference > TOLERANCE for result in results):
         sys.exit(f"the pictures differ by more than {TOLERANCE:g} of their standard deviation")
+
+
+def options_of_cases(
+    description: str | None, *, sizes: tuple[int, ...], widths: tuple[str, ...], batches: tuple[int, ...]
+) -> argparse.ArgumentParser:
+    """What both comparisons with rosinality's code can be told."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rosinality", type=Path, help="a checkout of rosinality/stylegan2-pytorch")
+    options.add_argument("--sizes", type=int, nargs="+", default=sizes)
+    options.add_argument("--widths", nargs="+", choices=WIDTHS, default=widths)
+    options.add_argument("--batches", type=int, nargs="+", default=batches)
+    options.add_argument("--device", default="cpu")
+    options.add_argument("--threads", type=int, default=torch.get_num_threads())
+    return options
+
+
+def parsed(options: argparse.ArgumentParser) -> argparse.Namespace:
+    """Ends the program where there is nothing to compare with."""
+    chosen = options.parse_args()
+    if chosen.rosinality is None:
+        print("nothing to compare with: give --rosinality PATH, a checkout of rosinality/stylegan2-pytorch")
+        sys.exit()
+    torch.set_num_threads(chosen.threads)
+    return chosen
 
 
 def import_rosinality(checkout: Path, device: str) -> Any:

@@ -11,7 +11,6 @@ no compiler: its CUDA extensions are not built. Prints a table, then JSON. Witho
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import random
@@ -19,14 +18,21 @@ import statistics
 import sys
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.machine import machine
-from benchmarks.stylegan2_forward import TOLERANCE, WIDTHS, import_rosinality, narrowed, timed
+from benchmarks.stylegan2_forward import (
+    TOLERANCE,
+    WIDTHS,
+    import_rosinality,
+    narrowed,
+    options_of_cases,
+    parsed,
+    timed,
+)
 from raypipe.backbones.stylegan2.config import DiscriminatorConfig
 from raypipe.backbones.stylegan2.foreign_rosinality import rosinality_discriminator_part, rosinality_generator_part
 from raypipe.backbones.stylegan2.losses import (
@@ -60,19 +66,9 @@ class Result:
 
 def main() -> None:
     """Read the options, run every case, print."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rosinality", type=Path, help="a checkout of rosinality/stylegan2-pytorch")
-    options.add_argument("--sizes", type=int, nargs="+", default=(64,))
-    options.add_argument("--widths", nargs="+", choices=WIDTHS, default=["narrow"])
-    options.add_argument("--batches", type=int, nargs="+", default=(8,))
+    options = options_of_cases(__doc__, sizes=(64,), widths=("narrow",), batches=(8,))
     options.add_argument("--cycles", type=int, default=3, help="of 16 steps, for each case")
-    options.add_argument("--device", default="cpu")
-    options.add_argument("--threads", type=int, default=torch.get_num_threads())
-    chosen = options.parse_args()
-    if chosen.rosinality is None:
-        print("nothing to compare with: give --rosinality PATH, a checkout of rosinality/stylegan2-pytorch")
-        return
-    torch.set_num_threads(chosen.threads)
+    chosen = parsed(options)
     theirs = import_rosinality(chosen.rosinality, chosen.device)
     results = []
     print("  size  width   batch  cycles   theirs a step  ours a step   ratio  difference")
