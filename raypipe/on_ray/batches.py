@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -31,8 +31,8 @@ from ray.exceptions import RayTaskError
 from raypipe.contract import DataFacts
 from raypipe.errors import RaypipeError
 from raypipe.on_ray.train_layout import TrainLayout
-from raypipe.pipeline.train.batches import LocalBatches
-from raypipe.pipeline.train.job import TrainJob
+from raypipe.pipeline.train.batches import LocalBatches, row_bytes
+from raypipe.pipeline.train.config import TrainJob
 from raypipe.pipeline.train.readers import Arrays, open_reader, split_rows
 
 BLOCKS_AHEAD = 2
@@ -56,9 +56,9 @@ class RayBatches:
     rank: int
     local: LocalBatches
     tasks_of_a_dataset: int = 4_000
-    rejected: dict[str, str] = field(default_factory=dict)
+    rejected: dict[int, str] = field(default_factory=dict)
 
-    def from_step(self, step: int) -> Iterator[Arrays]:
+    def from_step(self, step: int) -> Generator[Arrays]:
         """Raises:
         RaypipeError: the data cannot be read.
         """
@@ -80,13 +80,8 @@ class RayBatches:
         return int(self.job.recipe.batch) // self.layout.workers
 
     @property
-    def _row_bytes(self) -> int:
-        facts = self.facts
-        return 3 * facts.size**2 + len(facts.attributes) + 2 * facts.code_shape[0] * facts.code_shape[1] + 32
-
-    @property
     def _steps_of_a_task(self) -> int:
-        return max(1, min(ROWS_OF_A_TASK, BYTES_OF_A_TASK // self._row_bytes) // self._share_rows)
+        return max(1, min(ROWS_OF_A_TASK, BYTES_OF_A_TASK // row_bytes(self.facts)) // self._share_rows)
 
     def _between(self, first: int, end: int) -> Iterator[Arrays]:
         """From one dataset."""
@@ -112,7 +107,7 @@ class RayBatches:
 
     def _store_bytes(self) -> int:
         """What blocks may hold of the object stores: two for every reader, and two for every worker."""
-        block = self._steps_of_a_task * self._share_rows * self._row_bytes
+        block = self._steps_of_a_task * self._share_rows * row_bytes(self.facts)
         return max(LEAST_STORE_BYTES, 2 * (self.layout.readers + self.layout.workers) * block)
 
     def _arrays(self, share: pa.Table, step: int) -> Arrays:
@@ -153,14 +148,14 @@ class _Shares(Datasource):  # type: ignore[misc]
 
 def _read(job: ray.ObjectRef, steps: range, rank: int, workers: int) -> Iterator[pa.Table]:
     batches = replace(_opened(ray.get(job)), rank=rank, workers=workers)
-    known = set(batches.rejected)
     rows = [batches.rows_of_step(step) for step in steps]
-    arrays = batches.reader.read(np.concatenate(rows))
-    rejected = json.dumps({name: why for name, why in batches.rejected.items() if name not in known})
+    count = len(rows) * len(rows[0])
+    arrays = batches.reader.read(np.concatenate(rows), batches.rows)
+    rejected = json.dumps([*batches.rejected.items()])  # all that this process knows: an earlier run may have been told
     told = {
         STEP: pa.array(np.repeat(steps, len(rows[0]))),
-        RANK: pa.array([rank] * len(rows) * len(rows[0])),
-        REJECTED: pa.array([rejected] * len(rows) * len(rows[0])),
+        RANK: pa.array([rank] * count),
+        REJECTED: pa.array([rejected] + [""] * (count - 1)),  # of the block, told once
     }
     yield pa.table({name: _to_column(array) for name, array in arrays.items()} | told)
 

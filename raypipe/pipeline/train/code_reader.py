@@ -37,7 +37,7 @@ class CodeReader:
         self._parts = _parts_of(self._dataset)
         self._columns = tuple(columns)
         self.uri = config.uri
-        self.rejected: dict[str, str] = {}
+        self.rejected: dict[int, str] = {}
         self._cache: OrderedDict[int, npt.NDArray[np.float16]] = OrderedDict()
         self._lock = threading.Lock()
         schema = pq.read_schema(self._dataset.open_part(self._parts[0]))
@@ -52,8 +52,9 @@ class CodeReader:
         if "w_plus" in self._columns and "w_plus" not in shapes:
             raise WrongUsage(f"{config.uri!r} has no w_plus codes; its codes: {', '.join(shapes) or 'none'}")
         names: tuple[str, ...] = ()
+        self.labels: npt.NDArray[np.uint8] | None = None
         if "labels" in self._columns:
-            names, self._labels = attribute_table(labels, config.attributes, config.uri)
+            names, self.labels = attribute_table(labels, config.attributes, config.uri)
         self.identities: npt.NDArray[np.int64] | None = None
         if "identity" in self._columns:
             self.identities = identity_numbers(labels, config.uri)
@@ -75,15 +76,15 @@ class CodeReader:
         plan = self._dataset.read_json(*PLAN) or {}
         return str(plan["made_from"]["weights"]["encoder"])
 
-    def read(self, rows: Rows) -> Mapping[str, npt.NDArray[Any]]:
+    def read(self, rows: Rows, among: Rows) -> Mapping[str, npt.NDArray[Any]]:
         """Raises:
         RaypipeError: a part file is damaged, or a code is not finite.
         """
         arrays: dict[str, npt.NDArray[Any]] = {}
         if "w_plus" in self._columns:
             arrays["w_plus"] = self._codes(rows)
-        if "labels" in self._columns:
-            arrays["labels"] = self._labels[rows]
+        if self.labels is not None:
+            arrays["labels"] = self.labels[rows]
         if self.identities is not None:
             arrays["identity"] = self.identities[rows]
         return arrays
@@ -96,9 +97,19 @@ class CodeReader:
         self._cache.clear()
 
     def _read_labels(self, part: Part, labels: list[str]) -> pa.Table:
-        table = pq.read_table(self._dataset.open_part(part), columns=["status", *labels])
+        table = self._read_columns(part, ["status", *labels])
         table = table.append_column("row", pa.array(np.arange(table.num_rows)))
         return table.filter(pc.equal(table.column("status"), faces.OK))
+
+    def _read_columns(self, part: Part, names: list[str]) -> pa.Table:
+        """Only these columns' bytes are read: of a part nearly all are codes."""
+        uri = storage.join(self.uri, part.file)
+        fs, path = storage.filesystem(uri)
+        try:
+            with fs.open(path, "rb") as file:
+                return pq.read_table(file, columns=names)
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
+            raise RaypipeError(f"{uri} is damaged ({error}); encode its images again") from error
 
     def _codes(self, rows: Rows) -> npt.NDArray[np.float16]:
         starts = np.concatenate([[0], np.cumsum(self.groups)])
@@ -114,7 +125,7 @@ class CodeReader:
             if number in self._cache:
                 self._cache.move_to_end(number)
                 return self._cache[number]
-        table = pq.read_table(self._dataset.open_part(self._parts[number]), columns=["w_plus"])
+        table = self._read_columns(self._parts[number], ["w_plus"])
         column = table.column("w_plus").combine_chunks().take(pa.array(self._ok_rows[number]))
         flat: npt.NDArray[np.float16] = column.flatten().to_numpy(zero_copy_only=False)
         codes = flat.reshape(-1, *self.facts.code_shape)

@@ -25,7 +25,7 @@ from raypipe.pipeline.train.labels import attribute_table, identity_numbers
 from raypipe.pipeline.train.order import Rows
 
 COLUMNS = ("image", "labels", "identity")
-LISTING, SOURCE = "listing", "source.json"
+LISTING = "listing"
 ROWS_PER_CHUNK = 4_096
 TRIES = 100
 
@@ -37,7 +37,8 @@ def list_images(config: DataConfig, state_uri: str) -> None:
         WrongUsage: no images there.
     """
     uri = storage.join(state_uri, LISTING)
-    if open_listing(uri) is not None:
+    earlier = open_listing(uri)
+    if earlier is not None and earlier.rows:
         return
     source = open_source(config.uri, config.columns)
     listing = write_listing(uri, source.entries(), source.labels, ROWS_PER_CHUNK, source.skipped)
@@ -48,7 +49,7 @@ def list_images(config: DataConfig, state_uri: str) -> None:
 class ImageReader:
     """Reads, decodes and aligns images by their row numbers; the decoding is done by processes beside this one.
 
-    A picture that cannot be read is replaced by the next row that can, the same one each time, and counted in
+    A picture that cannot be read is replaced by the next row that can, the same one each time, and told in
     ``rejected``.
     """
 
@@ -68,7 +69,7 @@ class ImageReader:
         self._fetcher = Fetcher(config.fetch, source.image_column)
         self._decoder = FaceDecoder(replace(config.face, align=align), config.size)
         self._pools: queue.SimpleQueue[DecodePool] = queue.SimpleQueue()
-        self.rejected: dict[str, str] = {}
+        self.rejected: dict[int, str] = {}
         self.encoder_sha256 = None
         self.uri = config.uri
         self._set_facts(config, listing)
@@ -76,8 +77,9 @@ class ImageReader:
     def _set_facts(self, config: DataConfig, listing: Listing) -> None:
         labels = self._entries.select(listing.labels)
         names: tuple[str, ...] = ()
+        self.labels: npt.NDArray[np.uint8] | None = None
         if "labels" in self._columns:
-            names, self._labels = attribute_table(labels, config.attributes, config.uri)
+            names, self.labels = attribute_table(labels, config.attributes, config.uri)
         self.identities: npt.NDArray[np.int64] | None = None
         if "identity" in self._columns:
             self.identities = identity_numbers(labels, config.uri)
@@ -92,16 +94,16 @@ class ImageReader:
     def groups(self) -> tuple[int, ...]:
         return (self.facts.rows,)
 
-    def read(self, rows: Rows) -> Mapping[str, npt.NDArray[Any]]:
+    def read(self, rows: Rows, among: Rows) -> Mapping[str, npt.NDArray[Any]]:
         """Raises:
         RaypipeError: a hundred rows in a row cannot be read.
         """
-        rows, images = self._readable(rows)
+        rows, images = self._readable(rows, among)
         arrays: dict[str, npt.NDArray[Any]] = {}
         if "image" in self._columns:
             arrays["image"] = images
-        if "labels" in self._columns:
-            arrays["labels"] = self._labels[rows]
+        if self.labels is not None:
+            arrays["labels"] = self.labels[rows]
         if self.identities is not None:
             arrays["identity"] = self.identities[rows]
         return arrays
@@ -115,24 +117,26 @@ class ImageReader:
         while not self._pools.empty():
             self._pools.get().close()
 
-    def _readable(self, rows: Rows) -> tuple[Rows, npt.NDArray[np.uint8]]:
-        """The rows, with others in place of those that cannot be read, and their pixels."""
+    def _readable(self, rows: Rows, among: Rows) -> tuple[Rows, npt.NDArray[np.uint8]]:
+        """The rows, with others of ``among`` in place of those that cannot be read, and their pixels."""
         rows = rows.copy()
         size = self.facts.size
         pixels = np.empty((len(rows), size, size, 3), np.uint8)
         todo = np.arange(len(rows))
         for _ in range(TRIES):
-            faces = self._decode(self._entries.take(pa.array(rows[todo])))
+            faces = self._decode(rows[todo])
             for place, face in zip(todo, faces, strict=True):
                 if face is not None:
                     pixels[place] = face
             todo = np.array([place for place, face in zip(todo, faces, strict=True) if face is None], np.int64)
             if not len(todo):
                 return rows, pixels
-            rows[todo] = (rows[todo] + 1) % self.facts.rows
-        raise RaypipeError(f"{self.uri}: {TRIES} images in a row cannot be read; the last: {self._last_rejected()}")
+            rows[todo] = among[np.searchsorted(among, rows[todo], side="right") % len(among)]
+        last = next(reversed(self.rejected.values()))
+        raise RaypipeError(f"{self.uri}: {TRIES} images in a row cannot be read; the last: {last}")
 
-    def _decode(self, entries: pa.Table) -> list[npt.NDArray[np.uint8] | None]:
+    def _decode(self, rows: Rows) -> list[npt.NDArray[np.uint8] | None]:
+        entries = self._entries.take(pa.array(rows))
         landmarks = entries.column("landmarks").to_pylist()
         ids = entries.column("image_id").to_pylist()
         faces: list[npt.NDArray[np.uint8] | None] = [None] * len(ids)
@@ -141,7 +145,7 @@ class ImageReader:
         def contents() -> Iterator[tuple[bytes, npt.NDArray[np.float32] | None]]:
             for place, fetched in enumerate(self._fetcher.fetch(entries)):
                 if fetched.content is None:
-                    self.rejected[ids[place]] = f"{fetched.status}: {fetched.error}"
+                    self.rejected[int(rows[place])] = f"{ids[place]}: {fetched.status}: {fetched.error}"
                     continue
                 places.append(place)
                 points = landmarks[place]
@@ -149,10 +153,11 @@ class ImageReader:
 
         with self._pool() as pool:
             for number, face in enumerate(pool.map(contents())):
+                place = places[number]
                 if face.pixels is None:
-                    self.rejected[ids[places[number]]] = f"{face.status}: {face.error}"
+                    self.rejected[int(rows[place])] = f"{ids[place]}: {face.status}: {face.error}"
                 else:
-                    faces[places[number]] = face.pixels
+                    faces[place] = face.pixels
         return faces
 
     @contextmanager
@@ -166,10 +171,6 @@ class ImageReader:
             yield pool
         finally:
             self._pools.put(pool)
-
-    def _last_rejected(self) -> str:
-        name = next(reversed(self.rejected))
-        return f"{name}: {self.rejected[name]}"
 
 
 def _read_entries(listing: Listing) -> pa.Table:

@@ -30,7 +30,7 @@ class MadeUpReader:
             raise WrongUsage(f"{MADE_UP} has no {', '.join(missing)}; it has: {', '.join(COLUMNS)}")
         self._columns = tuple(columns)
         self._correlated = config.correlated
-        self.rejected: dict[str, str] = {}
+        self.rejected: dict[int, str] = {}
         self.encoder_sha256 = None
         known = tuple(attributes(self._factors(0, 1)))
         self.facts = DataFacts(
@@ -48,7 +48,11 @@ class MadeUpReader:
     def identities(self) -> npt.NDArray[np.int64] | None:
         return np.arange(ROWS) // IMAGES_PER_IDENTITY if "identity" in self._columns else None
 
-    def read(self, rows: Rows) -> Mapping[str, npt.NDArray[Any]]:
+    @property
+    def labels(self) -> npt.NDArray[np.uint8] | None:
+        return self._labels_of(self._factors(0, ROWS)) if "labels" in self._columns else None
+
+    def read(self, rows: Rows, among: Rows) -> Mapping[str, npt.NDArray[Any]]:
         several = [self._factors(int(row), 1) for row in rows]
         factors = type(several[0])(
             *(np.concatenate([getattr(one, name) for one in several]) for name in ("values", "identity", "index"))
@@ -57,8 +61,7 @@ class MadeUpReader:
         if "image" in self._columns:
             arrays["image"] = render(factors, self.facts.size).images
         if "labels" in self._columns:
-            labels = attributes(factors)
-            arrays["labels"] = np.stack([labels[name] for name in self.facts.attributes], 1).astype(np.uint8)
+            arrays["labels"] = self._labels_of(factors)
         if "identity" in self._columns:
             arrays["identity"] = factors.identity.astype(np.int64)
         return arrays
@@ -68,6 +71,10 @@ class MadeUpReader:
 
     def close(self) -> None:
         pass
+
+    def _labels_of(self, factors: Any) -> npt.NDArray[np.uint8]:
+        labels = attributes(factors)
+        return np.stack([labels[name] for name in self.facts.attributes], 1).astype(np.uint8)
 
     def _factors(self, start: int, count: int) -> Any:
         return sample_factors(

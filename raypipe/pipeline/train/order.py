@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -36,31 +37,19 @@ class Order:
             return np.arange(self.rows)
         first = step * self.batch
         epochs = range(first // self.rows, (first + self.batch - 1) // self.rows + 1)
-        several = np.concatenate([self._epoch(epoch) for epoch in epochs])
+        several = np.concatenate([_shuffled(self, epoch) for epoch in epochs])
         start = first - epochs[0] * self.rows
         return several[start : start + self.batch]
 
-    def _epoch(self, epoch: int) -> Rows:
-        if _last_epoch.key != (self, epoch):
-            _last_epoch.key, _last_epoch.rows = (self, epoch), self._shuffled(epoch)
-        return _last_epoch.rows
 
-    def _shuffled(self, epoch: int) -> Rows:
-        random = np.random.default_rng([self.seed, epoch])
-        starts = np.concatenate([[0], np.cumsum(self.groups)])
-        groups = random.permutation(len(self.groups))
-        parts: list[Rows] = []
-        for first in range(0, len(groups), self.window):
-            rows = [np.arange(starts[group], starts[group + 1]) for group in groups[first : first + self.window]]
-            parts.append(random.permutation(np.concatenate(rows)))
-        return np.concatenate(parts)
-
-
-class _LastEpoch:
-    """Steps come one after the other: the order of their epoch is made once."""
-
-    key: tuple[Order, int] | None = None
-    rows: Rows = np.empty(0, np.int64)
-
-
-_last_epoch = _LastEpoch()
+@lru_cache(maxsize=2)  # steps come one after the other, and a batch may span two epochs
+def _shuffled(order: Order, epoch: int) -> Rows:
+    """The rows of an epoch in the order in which they are trained with."""
+    random = np.random.default_rng([order.seed, epoch])
+    starts = np.concatenate([[0], np.cumsum(order.groups)])
+    groups = random.permutation(len(order.groups))
+    parts: list[Rows] = []
+    for first in range(0, len(groups), order.window):
+        rows = [np.arange(starts[group], starts[group + 1]) for group in groups[first : first + order.window]]
+        parts.append(random.permutation(np.concatenate(rows)))
+    return np.concatenate(parts)

@@ -41,14 +41,19 @@ class Reader(Protocol):
         """The person of every row, where that is known and asked for."""
 
     @property
-    def rejected(self) -> Mapping[str, str]:
-        """Images that could not be read so far, and why."""
+    def labels(self) -> npt.NDArray[np.uint8] | None:
+        """Those of every row [rows, A], where they are asked for."""
+
+    @property
+    def rejected(self) -> Mapping[int, str]:
+        """Rows whose images could not be read so far, and why."""
 
     @property
     def encoder_sha256(self) -> str | None:
         """Of the weights that codes were made with; None for images."""
 
-    def read(self, rows: Rows) -> Arrays: ...
+    def read(self, rows: Rows, among: Rows) -> Arrays:
+        """``among``: ascending, the rows of which one may take the place of another that cannot be read."""
 
     def made_from(self) -> Mapping[str, Any]:
         """What identifies the data: a run that goes on must find the same."""
@@ -116,6 +121,8 @@ def split_rows(reader: Reader, *, held_out: int) -> Split:
         order = random.permutation(len(people))
         chosen = people[order[: int(np.searchsorted(np.cumsum(counts[order]), wanted)) + 1]]
         is_held_out = np.isin(reader.identities, chosen)
+    if is_held_out.all():
+        raise WrongUsage(f"{rows} rows of {len(people)} persons cannot be divided: persons held out are not trained on")
     return Split(np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out))
 
 

@@ -27,10 +27,11 @@ class ToyReader:
         self.facts = DataFacts(rows=ROWS, attributes=("positive",), code_shape=(1, 3))
         self.groups = (15, 25)
         self.identities = None
-        self.rejected: dict[str, str] = {}
+        self.labels = None
+        self.rejected: dict[int, str] = {}
         self.encoder_sha256 = None
 
-    def read(self, rows: Rows) -> Arrays:
+    def read(self, rows: Rows, among: Rows) -> Arrays:
         codes = self._codes[rows]
         return {"w_plus": codes, "labels": (codes.sum((1, 2)) > 0).astype(np.uint8)[:, None]}
 
