@@ -17,8 +17,8 @@ from raypipe.pipeline.edit import EditConfig, edit
 from raypipe.pipeline.encode.config import EncodeConfig
 from raypipe.pipeline.reconstruct import reconstruct
 from raypipe.pipeline.synth import SynthConfig, in_words, make_faces
-from raypipe.pipeline.train.config import DataConfig, TrainConfig
-from raypipe.pipeline.train.job import TrainJob, train_locally
+from raypipe.pipeline.train.config import DataConfig, TrainConfig, TrainJob
+from raypipe.pipeline.train.job import train_locally
 
 MODEL = "small"
 METHOD = "sparse_directions"

@@ -41,10 +41,13 @@ from raypipe.on_ray.cluster import cause_of, cluster_nodes, connect
 from raypipe.on_ray.settings import TrainOnRay
 from raypipe.on_ray.train_layout import TrainLayout, lay_out_training
 from raypipe.pipeline.train.batches import Batches, LocalBatches
-from raypipe.pipeline.train.job import PLAN, Outcome, TrainJob, begin, from_the_root, lease, work
+from raypipe.pipeline.train.config import TrainJob
+from raypipe.pipeline.train.job import begin, from_the_root, lease, work
 from raypipe.pipeline.train.loop import Progress, told_to_end
 from raypipe.pipeline.train.order import Order, Rows
+from raypipe.pipeline.train.output_state import has_plan
 from raypipe.pipeline.train.readers import Reader
+from raypipe.pipeline.train.summary import Outcome
 
 LOOK_EVERY_S = 0.5
 
@@ -81,7 +84,7 @@ def train_on_ray(
     connect(settings.address)
     layout = lay_out_training(cluster_nodes(), settings, require_gpu=require_gpu)
     job = from_the_root(job)
-    with lease(job, say) as held, told_to_end() as is_told:
+    with lease(job, say) as held, told_to_end(say) as is_told:
         begin(job, restart=restart, say=say, workers=layout.workers)
         say(layout.in_words())
         board = _board_here()
@@ -126,7 +129,7 @@ def _work(job: TrainJob, layout: TrainLayout, board: Any) -> Outcome:
     """One worker, from the last checkpoint there is."""
     torch.set_num_threads(layout.threads)
     rank = ray.train.get_context().get_world_rank()
-    if not storage.exists(storage.join(job.state_uri, PLAN)):
+    if not has_plan(job):
         raise WrongUsage(
             f"{job.config.out!r} is another folder on the node of worker {rank}: on several nodes the output must be "
             "a folder that all of them share, or an object store's URI"

@@ -28,9 +28,11 @@ from raypipe.on_ray.settings import TrainOnRay
 from raypipe.on_ray.train import train_on_ray
 from raypipe.on_ray.train_layout import TrainLayout
 from raypipe.pipeline.train.batches import LocalBatches
-from raypipe.pipeline.train.job import Outcome, TrainJob, begin, train_locally
+from raypipe.pipeline.train.config import TrainJob
+from raypipe.pipeline.train.job import begin, train_locally
 from raypipe.pipeline.train.loop import Progress
 from raypipe.pipeline.train.readers import open_reader, split_rows
+from raypipe.pipeline.train.summary import Outcome
 from raypipe.weights import open_bundle
 from tests.on_ray.faults import wait_until, when
 from tests.on_ray.test_encode import worker_node

@@ -28,8 +28,10 @@ from raypipe.pipeline.small_model.stages import (
     stages,
 )
 from raypipe.pipeline.synth import SynthConfig, make_faces
-from raypipe.pipeline.train.job import RUN, TrainJob, train_locally
+from raypipe.pipeline.train.config import TrainJob
+from raypipe.pipeline.train.job import train_locally
 from raypipe.pipeline.train.loop import Progress
+from raypipe.pipeline.train.output_state import RUN
 from raypipe.weights import Bundle, Part, open_bundle, save_bundle
 
 PARTS = ("generator", "encoder", "identity", "attributes", "sparse_directions")

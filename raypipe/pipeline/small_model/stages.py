@@ -8,8 +8,7 @@ from typing import Any
 
 from raypipe import catalog, storage
 from raypipe.config import read_config
-from raypipe.pipeline.train.config import DataConfig, TrainConfig
-from raypipe.pipeline.train.job import TrainJob
+from raypipe.pipeline.train.config import DataConfig, TrainConfig, TrainJob
 
 SIZE = 64
 FACES = 20_000

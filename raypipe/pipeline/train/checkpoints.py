@@ -40,9 +40,7 @@ class Checkpoints:
 
     def save(self, step: int, state: Mapping[str, Any], *, best: int) -> None:
         """Write one, then remove those that are neither among the last ones nor that of step ``best``."""
-        content = io.BytesIO()
-        torch.save(dict(state), content)
-        storage.write_bytes(self._file(step), content.getvalue())
+        storage.write_bytes(self._file(step), in_bytes(state))
         for old in self.steps()[: -self.keep]:
             if old != best:
                 storage.remove(self._file(old))
@@ -58,8 +56,21 @@ class Checkpoints:
         except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
             raise RaypipeError(f"{uri} is damaged ({error}); delete it to go on from the one before") from error
 
+    def remove_scratch(self) -> None:
+        """Delete what killed runs left half written. For the holder of the lease, before it writes anything."""
+        storage.remove_scratch(self.uri, "step-*.pt")
+
     def clear(self) -> None:
-        storage.remove(self.uri, recursive=True)
+        """Delete them all, and nothing else."""
+        for step in self.steps():
+            storage.remove(self._file(step))
 
     def _file(self, step: int) -> str:
         return storage.join(self.uri, f"step-{step:09d}.pt")
+
+
+def in_bytes(state: Mapping[str, Any]) -> bytes:
+    """The content of a checkpoint."""
+    content = io.BytesIO()
+    torch.save(dict(state), content)
+    return content.getvalue()

@@ -1,9 +1,11 @@
-"""What a training run does around its recipe."""
+"""What a training run does: the settings around its recipe, and the recipe's own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from raypipe import catalog, storage
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.config import FetchConfig, SourceConfig
 from raypipe.pipeline.encode.face_decoder import FaceConfig
@@ -72,3 +74,25 @@ class TrainConfig:
             raise WrongUsage("checkpoint_every, snapshot_every and evaluate_every must be at least 0")
         if self.loss_limit <= 0:
             raise WrongUsage(f"loss_limit must be over 0, got {self.loss_limit}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainJob:
+    """A run's config and its recipe's, as every worker gets them."""
+
+    config: TrainConfig
+    recipe: Any
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What a batch must hold."""
+        return tuple(catalog.recipe_module(self.config.recipe).columns(self.recipe))
+
+    @property
+    def state_uri(self) -> str:
+        """Where the run keeps what only its own later runs read."""
+        return storage.join(self.config.out, "_raypipe")
+
+    @property
+    def lease_uri(self) -> str:
+        return storage.join(self.state_uri, "lease.json")

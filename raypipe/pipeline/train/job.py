@@ -3,60 +3,34 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from raypipe import __version__, catalog, storage
-from raypipe.config import as_dict
+from raypipe import catalog, storage
 from raypipe.contract import Recipe, Share, Site
-from raypipe.errors import ModelMismatch, RaypipeError, WrongUsage
+from raypipe.errors import ModelMismatch, WrongUsage
 from raypipe.pipeline.encode.lease import Lease
 from raypipe.pipeline.train.batches import Batches, LocalBatches, in_pieces
-from raypipe.pipeline.train.checkpoints import FOLDER, Checkpoints
-from raypipe.pipeline.train.config import TrainConfig
-from raypipe.pipeline.train.image_reader import LISTING
-from raypipe.pipeline.train.logs import METRICS, SAMPLES, TENSORBOARD
+from raypipe.pipeline.train.checkpoints import Checkpoints
+from raypipe.pipeline.train.config import TrainJob
 from raypipe.pipeline.train.loop import Loop, Progress, told_to_end
 from raypipe.pipeline.train.made_up_reader import MADE_UP
+from raypipe.pipeline.train.output_state import (
+    RUN,
+    clear,
+    has_plan,
+    plan_of,
+    refuse_foreign,
+    step_to_go_on_from,
+    write_plan,
+)
 from raypipe.pipeline.train.readers import Reader, Split, as_columns, list_data, open_reader, split_rows
-from raypipe.weights import MODEL_FILE, Part, open_bundle, save_bundle, shipped_models
-
-STATE = "_raypipe"
-PLAN = "plan.json"
-RUN = "run.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainJob:
-    """A run's config and its recipe's, as every worker gets them."""
-
-    config: TrainConfig
-    recipe: Any
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """What a batch must hold."""
-        return tuple(catalog.recipe_module(self.config.recipe).columns(self.recipe))
-
-    @property
-    def state_uri(self) -> str:
-        return storage.join(self.config.out, STATE)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The end of a run. ``is_done``: it reached its last step, and the bundle is written."""
-
-    out: str
-    step: int
-    steps: int
-    is_done: bool
-    run: Mapping[str, Any]
+from raypipe.pipeline.train.summary import Outcome, run_record
+from raypipe.weights import Part, open_bundle, save_bundle, shipped_models
 
 
 def train_locally(
@@ -70,7 +44,7 @@ def train_locally(
         Diverged: as ``Loop.run``.
     """
     job = from_the_root(job)
-    with lease(job, say), told_to_end() as is_told:
+    with lease(job, say), told_to_end(say) as is_told:
         begin(job, restart=restart, say=say)
         return work(job, device=device, share=Share(), watch=watch, is_told=is_told, batches_for=LocalBatches)
 
@@ -86,49 +60,43 @@ def from_the_root(job: TrainJob) -> TrainJob:
 
 def lease(job: TrainJob, say: Callable[[str], None]) -> Lease:
     """Held by whoever runs the job."""
-    return Lease(storage.join(job.state_uri, "lease.json"), say)
+    return Lease(job.lease_uri, say)
 
 
 def begin(job: TrainJob, *, restart: bool, say: Callable[[str], None], workers: int = 1) -> None:
-    """Before the workers start: agree with what an earlier run left, list the data.
+    """Before the workers start, by the holder of the lease: agree with what an earlier run left, list the data.
 
     Raises:
         WrongUsage: the data or the models cannot be trained with, or so many workers cannot share a batch.
         ModelMismatch: the output holds a run of other settings.
     """
-    out = job.config.out
+    refuse_unequal_shares(job, workers)
+    refuse_foreign(job)
+    if restart and has_plan(job):
+        clear(job)
+    Checkpoints(job.config.out, job.config.keep).remove_scratch()
+    list_data(job.config.data, job.state_uri)
+    reader = open_reader(job.config.data, job.columns, job.state_uri)
+    try:
+        split_rows(reader, held_out=job.config.data.held_out)
+        plan = plan_of(job, reader)
+        step = step_to_go_on_from(job, plan)
+        write_plan(job, plan)
+        say(f"{job.config.recipe} on {reader.facts.rows:,} rows of {job.config.data.uri}")
+    finally:
+        reader.close()
+    if step:
+        say(f"going on from step {step:,}")
+
+
+def refuse_unequal_shares(job: TrainJob, workers: int) -> None:
+    """Raises:
+    WrongUsage: so many workers cannot share a batch.
+    """
     if job.recipe.batch % workers:
         raise WrongUsage(
             f"a batch of {job.recipe.batch} cannot be shared by {workers} workers: give a multiple of {workers}"
         )
-    if restart and _read_plan(job) is not None:
-        _clear(job)
-    list_data(job.config.data, job.state_uri)
-    reader = open_reader(job.config.data, job.columns, job.state_uri)
-    try:
-        plan = _plan(job, reader)
-        _refuse_other_plan(_read_plan(job), plan, out)
-        storage.write_bytes(storage.join(job.state_uri, PLAN), json.dumps(plan, indent=2).encode())
-        say(f"{job.config.recipe} on {reader.facts.rows:,} rows of {job.config.data.uri}")
-    finally:
-        reader.close()
-    steps = Checkpoints(out, job.config.keep).steps()
-    if steps and steps[-1] > job.recipe.steps:
-        raise WrongUsage(
-            f"{out} has been trained for {steps[-1]:,} steps, more than the {job.recipe.steps:,} asked for"
-        )
-    if steps:
-        say(f"going on from step {steps[-1]:,}")
-
-
-def _clear(job: TrainJob) -> None:
-    """Delete what a run wrote, and nothing else."""
-    for name in (MODEL_FILE, RUN, METRICS):
-        storage.remove(storage.join(job.config.out, name))
-    for name in (FOLDER, SAMPLES, TENSORBOARD):
-        storage.remove(storage.join(job.config.out, name), recursive=True)
-    storage.remove(storage.join(job.state_uri, LISTING), recursive=True)
-    storage.remove(storage.join(job.state_uri, PLAN))
 
 
 BatchesFor = Callable[[Reader, Any, Any, int, int], Batches]
@@ -145,13 +113,13 @@ def work(
     batches_for: BatchesFor,
 ) -> Outcome:
     """One worker's part of the run; the first worker writes the bundle. ``begin`` must have been called."""
-    started = time.time()
+    started = time.monotonic()
     config, recipe_config = job.config, job.recipe
     reader = open_reader(config.data, job.columns, job.state_uri)
     try:
         split = split_rows(reader, held_out=config.data.held_out)
         batch = recipe_config.batch
-        recipe = _build(job, reader, device, share)
+        recipe = built(job, reader, device, share)
         order = split.order(reader.groups, batch=batch, seed=config.seed)
         loop = Loop(
             config=config,
@@ -170,7 +138,7 @@ def work(
         is_done = step == recipe_config.steps
         if is_done:
             step = _finish(loop, split)
-        run = _run_record(job, loop, step, is_done=is_done, seconds=time.time() - started)
+        run = run_record(config, recipe_config, loop, step=step, is_done=is_done, seconds=time.monotonic() - started)
         if share.rank == 0:
             _write(job, recipe, run, is_done=is_done)
         return Outcome(config.out, step, recipe_config.steps, is_done, run)
@@ -178,7 +146,12 @@ def work(
         reader.close()
 
 
-def _build(job: TrainJob, reader: Reader, device: torch.device, share: Share) -> Recipe:
+def built(job: TrainJob, reader: Reader, device: torch.device, share: Share) -> Recipe:
+    """The recipe, before its first step.
+
+    Raises:
+        WrongUsage, ModelMismatch: it cannot be trained with these data or models.
+    """
     site = Site(
         data=reader.facts,
         parts=_parts(job.config.models, reader),
@@ -240,56 +213,3 @@ def _write(job: TrainJob, recipe: Recipe, run: Mapping[str, Any], *, is_done: bo
         parts |= {name: bundle.read(name) for name in bundle.parts}
     name = storage.absolute(out).rstrip("/").rpartition("/")[2]
     save_bundle(out, name, parts | recipe.export(), {"run": RUN, "recipe": job.config.recipe, "step": run["step"]})
-
-
-def _run_record(job: TrainJob, loop: Loop, step: int, *, is_done: bool, seconds: float) -> dict[str, Any]:
-    rejected = {**loop.reader.rejected, **loop.batches.rejected}
-    return {
-        "state": "done" if is_done else "stopped",
-        "config": as_dict(job.config),
-        "recipe": as_dict(job.recipe),
-        "step": step,
-        "best": None if loop.best is None else vars(loop.best),
-        "workers": loop.share.count,
-        "device": str(loop.device),
-        "seconds_of_last_run": round(seconds, 1),
-        "rejected_rows": len(rejected),
-        "rejected_examples": dict(list(rejected.items())[:5]),
-        "versions": {"raypipe": __version__, "torch": torch.__version__, "python": platform.python_version()},
-    }
-
-
-def _plan(job: TrainJob, reader: Reader) -> dict[str, Any]:
-    """What decides the result of a step. How many there are may change: a run can be made longer."""
-    plan = {
-        "recipe": job.config.recipe,
-        "config": {name: value for name, value in as_dict(job.recipe).items() if name != "steps"},
-        "seed": job.config.seed,
-        "data": {**reader.made_from(), "size": reader.facts.size, "attributes": list(reader.facts.attributes)},
-        "models": {model: open_bundle(model).fingerprint for model in job.config.models},
-    }
-    return dict(json.loads(json.dumps(plan)))
-
-
-def _read_plan(job: TrainJob) -> dict[str, Any] | None:
-    uri = storage.join(job.state_uri, PLAN)
-    try:
-        return dict(json.loads(storage.read_bytes(uri)))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
-        raise RaypipeError(f"{uri} is damaged ({error}); start again with --restart") from error
-
-
-def _refuse_other_plan(before: Mapping[str, Any] | None, now: Mapping[str, Any], out: str) -> None:
-    if before is None:
-        if storage.exists(storage.join(out, MODEL_FILE)):
-            raise WrongUsage(f"{out!r} holds a model that no training run made; choose another output")
-        return
-    changed = [f"  {name}: {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
-    if changed:
-        raise ModelMismatch(
-            f"{out} holds a run of other settings:\n"
-            + "\n".join(changed)
-            + "\nTo go on, give the earlier settings; else choose another output, or --restart to begin again here."
-        )

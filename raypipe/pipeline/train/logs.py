@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ METRICS = "metrics.jsonl"
 SAMPLES = "samples"
 TENSORBOARD = "tensorboard"
 GAP = 2
+_SAMPLES = re.compile(r"step-\d{9,}\.png")
+_EVENTS = re.compile(r"events\.out\.tfevents\..*")
 
 
 class Logs:
@@ -45,6 +48,14 @@ class Logs:
         """[rows, columns, 3, h, w] in [-1,1] as one PNG; nothing where there are no rows."""
         if len(pictures):
             storage.write_bytes(storage.join(self._out, SAMPLES, f"step-{step:09d}.png"), grid_png(pictures))
+
+
+def clear_logs(out: str) -> None:
+    """Delete what ``Logs`` wrote, and nothing else."""
+    storage.remove(storage.join(out, METRICS))
+    for folder, written in ((SAMPLES, _SAMPLES), (TENSORBOARD, _EVENTS)):
+        for name in filter(written.fullmatch, storage.list_names(storage.join(out, folder))):
+            storage.remove(storage.join(out, folder, name))
 
 
 def grid_png(pictures: Tensor) -> bytes:

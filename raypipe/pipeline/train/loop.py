@@ -6,11 +6,13 @@ run was interrupted or not, and however many workers shared it.
 
 from __future__ import annotations
 
+import math
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -34,8 +36,17 @@ class Progress:
 
     step: int
     steps: int
-    images: int
+    batch_rows: int
     numbers: Mapping[str, float]
+
+    @property
+    def images(self) -> int:
+        """Seen up to this step, by this run and those before it."""
+        return self.step * self.batch_rows
+
+    @property
+    def images_in_all(self) -> int:
+        return self.steps * self.batch_rows
 
 
 @dataclass(frozen=True)
@@ -49,9 +60,14 @@ class Best:
 
 @dataclass(kw_only=True)
 class Loop:
-    """One worker's part of a run. ``best`` is known to the first worker only.
+    """One worker's part of a run.
 
-    ``is_told``: whether the run is to end before its last step. With several workers it is enough that one is told.
+    Attributes:
+        is_told: whether the run is to end before its last step. With several workers it is enough that one is told.
+        best: known to the first worker only.
+        steps_done: in this run.
+        seconds: what this run's time went to: ``data`` (waiting for batches), ``steps``, ``evaluation`` (and samples),
+            ``checkpoints``.
     """
 
     config: TrainConfig
@@ -66,6 +82,13 @@ class Loop:
     watch: Callable[[Progress], None]
     is_told: Callable[[], bool]
     best: Best | None = None
+    steps_done: int = 0
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @property
+    def images(self) -> int:
+        """Seen in this run, by all workers."""
+        return self.steps_done * self.batch_rows
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -86,19 +109,29 @@ class Loop:
         step = self._resume()
         logs = Logs(self.config.out, step) if self.is_first else None
         sums = _Sums(self.share)
-        batches = self.batches.from_step(step)
-        while step < self.steps and not self._is_to_end(step):
-            sums.add(self.recipe.step(as_columns(next(batches), self.device)))
-            step += 1
-            self._after_step(step, sums, logs, is_last=step == self.steps)
+        with closing(self.batches.from_step(step)) as batches:
+            while step < self.steps and not self._is_to_end(step):
+                with self._timed("data"):
+                    arrays = next(batches)
+                with self._timed("steps"):
+                    sums.add(self.recipe.step(as_columns(arrays, self.device)))
+                step += 1
+                self.steps_done += 1
+                self._after_step(step, sums, logs, is_last=step == self.steps)
         if step < self.steps:
-            self._save(step)
+            self._save(step, logs)
         return step
 
     def held_out_batches(self) -> Iterator[Columns]:
         """What is evaluated on."""
         for arrays in in_pieces(self.reader, self.held_out):
             yield as_columns(arrays, self.device)
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        begun = time.monotonic()
+        yield
+        self.seconds[what] += time.monotonic() - begun
 
     def _resume(self) -> int:
         steps = self.checkpoints.steps()
@@ -124,28 +157,35 @@ class Loop:
         numbers: Mapping[str, float] = {}
         is_checkpoint = is_last or _is_due(step, config.checkpoint_every) or _is_due(step, config.evaluate_every)
         if is_checkpoint or _is_due(step, config.log_every):
-            numbers = sums.take()
+            with self._timed("steps"):  # a GPU's work is waited for here
+                numbers = sums.take()
             self._check(step, numbers)
             if logs is not None:
                 logs.add(step, numbers)
-        self.watch(Progress(step, self.steps, step * self.batch_rows, numbers))
+        self.watch(Progress(step, self.steps, self.batch_rows, numbers))
         if logs is None:
             return
         if is_last or _is_due(step, config.evaluate_every):
             self._evaluate(step, logs)
         if is_last or _is_due(step, config.snapshot_every):
-            some = as_columns(self.reader.read(self.held_out[:SAMPLE_ROWS]), self.device)
-            logs.add_samples(step, self.recipe.samples(some))
+            self._draw_samples(step, logs)
         if is_checkpoint:
-            logs.flush()
-            self._save(step)  # last: a run that goes on from here need not do the rest again
+            self._save(step, logs)  # last: a run that goes on from here need not do the rest again
 
     def _evaluate(self, step: int, logs: Logs) -> None:
-        numbers = self.recipe.evaluate(self.held_out_batches())
-        logs.add(step, {f"held_out/{name}": value for name, value in numbers.items()})
+        with self._timed("evaluation"):
+            numbers = self.recipe.evaluate(self.held_out_batches())
         name, value = next(iter(numbers.items()))
+        if not math.isfinite(value):  # nothing compares with it: no later step could be better
+            raise Diverged(f"after step {step:,}: held_out/{name} = {value:g}. {self._last_good()}")
+        logs.add(step, {f"held_out/{name}": value for name, value in numbers.items()})
         if self.best is None or value < self.best.value:
             self.best = Best(step, name, value)
+
+    def _draw_samples(self, step: int, logs: Logs) -> None:
+        with self._timed("evaluation"):
+            some = self.reader.read(self.held_out[:SAMPLE_ROWS], self.held_out)
+            logs.add_samples(step, self.recipe.samples(as_columns(some, self.device)))
 
     def _check(self, step: int, numbers: Mapping[str, float]) -> None:
         bad = {name: value for name, value in numbers.items() if not abs(value) <= self.config.loss_limit}
@@ -156,8 +196,9 @@ class Loop:
                 f"{self._last_good()}"
             )
 
-    def _save(self, step: int) -> None:
-        if not self.is_first:
+    def _save(self, step: int, logs: Logs | None) -> None:
+        """By the first worker, who has the logs."""
+        if logs is None:
             return
         state = self.recipe.state_dict()
         if bad := sorted(_not_finite(state)):
@@ -166,7 +207,9 @@ class Loop:
                 f"{self._last_good()}"
             )
         best = None if self.best is None else vars(self.best)
-        self.checkpoints.save(step, {"recipe": state, "best": best}, best=self.best.step if self.best else step)
+        with self._timed("checkpoints"):
+            logs.flush()
+            self.checkpoints.save(step, {"recipe": state, "best": best}, best=self.best.step if self.best else step)
 
     def _last_good(self) -> str:
         steps = self.checkpoints.steps()
@@ -216,7 +259,7 @@ def _not_finite(tree: Any, path: str = "") -> Iterator[str]:
 
 
 @contextmanager
-def told_to_end() -> Iterator[Callable[[], bool]]:
+def told_to_end(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C or SIGTERM came, to be asked where one can end in good order; a second one ends at once.
 
     Outside the main thread no signal arrives: never.
@@ -227,6 +270,7 @@ def told_to_end() -> Iterator[Callable[[], bool]]:
         told.append(signum)
         if len(told) > 1:
             raise KeyboardInterrupt
+        say("told to end: a checkpoint is written first; once more ends at once")
 
     try:
         before = {signum: signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}

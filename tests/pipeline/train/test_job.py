@@ -15,9 +15,10 @@ from raypipe.backbones.attributes import load_attributes
 from raypipe.backbones.attributes.recipe import Config
 from raypipe.errors import ModelMismatch, OutputInUse, WrongUsage
 from raypipe.pipeline.encode.lease import Lease
-from raypipe.pipeline.train.config import DataConfig, TrainConfig
-from raypipe.pipeline.train.job import Outcome, TrainJob, begin, train_locally
+from raypipe.pipeline.train.config import DataConfig, TrainConfig, TrainJob
+from raypipe.pipeline.train.job import begin, train_locally
 from raypipe.pipeline.train.loop import Progress
+from raypipe.pipeline.train.summary import Outcome
 from raypipe.weights import open_bundle
 from tests.models import tiny_model
 from tests.pipeline.train.made_up import celeba_folder

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class Killed(Exception):
 class Interrupted(LocalBatches):
     """Batches up to a step, and then no more."""
 
-    def from_step(self, step: int) -> Iterator[Arrays]:
+    def from_step(self, step: int) -> Generator[Arrays]:
         for number, arrays in enumerate(super().from_step(step), start=step):
             if number == 14:
                 raise Killed
