@@ -21,20 +21,28 @@ def say(message: str) -> None:
 
 
 class _Rate(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
     def render(self, task: Task) -> Text:
-        return Text(f"{task.finished_speed or task.speed or 0.0:,.0f}/s")
+        return Text(f"{task.finished_speed or task.speed or 0.0:,.0f}{self._unit and ' '}{self._unit}/s")
 
 
 class ProgressLine:
-    """A bar on a terminal; elsewhere a line every ten seconds, so that a job's log stays readable."""
+    """A bar on a terminal; elsewhere a line every ten seconds, so that a job's log stays readable.
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._started = self._last_line = time.monotonic()
+    The rate is that since the first update: what an earlier run did, and how long it takes to begin, is not in it.
+    """
+
+    def __init__(self, what: str, unit: str = "") -> None:
+        self._what, self._unit = what, unit
+        self._last_line = time.monotonic()
+        self._first: tuple[float, int] | None = None
         self._bar: Progress | None = None
         if sys.stderr.isatty():
             self._bar = Progress(
-                TextColumn(what), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(), console=errors
+                TextColumn(what), BarColumn(), MofNCompleteColumn(), _Rate(unit), TimeRemainingColumn(), console=errors
             )
             self._task = self._bar.add_task(what, total=None)
 
@@ -52,9 +60,12 @@ class ProgressLine:
             self._bar.update(self._task, completed=done, total=total)
             return
         now = time.monotonic()
+        if self._first is None or done < self._first[1]:  # or the run was thrown back behind where it began
+            self._first = now, done
         if now - self._last_line < LINE_EVERY_S:
             return
         self._last_line = now
-        rate = done / (now - self._started)
+        rate = (done - self._first[1]) / max(now - self._first[0], 1e-9)
         left = f"{(total - done) / rate:,.0f} s left" if rate else "waiting"
-        say(f"{self._what}: {done:,} of {total:,}, {rate:,.1f}/s, {left}")
+        unit = self._unit and f" {self._unit}"
+        say(f"{self._what}: {done:,} of {total:,}{unit}, {rate:,.1f}{unit}/s, {left}")

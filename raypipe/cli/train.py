@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import torch
 import typer
 
 from raypipe import catalog
@@ -14,9 +15,11 @@ from raypipe.config import as_dict, read_config
 from raypipe.errors import WrongUsage
 from raypipe.on_ray.settings import TrainOnRay
 from raypipe.pipeline.encode.face_model import pick_device
-from raypipe.pipeline.train.config import TrainConfig
-from raypipe.pipeline.train.job import Outcome, TrainJob, train_locally
+from raypipe.pipeline.train.config import TrainConfig, TrainJob
+from raypipe.pipeline.train.job import train_locally
 from raypipe.pipeline.train.loop import Progress
+from raypipe.pipeline.train.plan import plan_run
+from raypipe.pipeline.train.summary import Outcome
 
 OF_THE_RUN = ("run.", "data.", "ray.")
 
@@ -55,7 +58,7 @@ def train_command(
     ] = False,
     require_gpu: Annotated[bool, typer.Option("--require-gpu", help="Fail where there is no GPU.")] = False,
     address: Annotated[str, typer.Option(help="Ray cluster; empty: RAY_ADDRESS, or Ray on this machine.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the settings; write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")] = False,
 ) -> None:
     """Train a network or fit attribute directions; the result is a model that other commands take with --model.
@@ -76,10 +79,7 @@ def train_command(
         "restart": restart,
     }
     order, job = read_order(tree, settings or ())
-    if dry_run:
-        typer.echo(json.dumps({"order": as_dict(order), "recipe": as_dict(job.recipe)}, indent=2))
-        return
-    raise typer.Exit(run(order, job, as_json=as_json))
+    raise typer.Exit(print_plan(order, job, as_json=as_json) if dry_run else run(order, job, as_json=as_json))
 
 
 def read_order(tree: dict[str, Any], settings: list[str] | tuple[str, ...]) -> tuple[Order, TrainJob]:
@@ -99,42 +99,51 @@ def read_order(tree: dict[str, Any], settings: list[str] | tuple[str, ...]) -> t
 
 def run(order: Order, job: TrainJob, *, as_json: bool = False) -> int:
     """Do it, print its summary; returns the exit code."""
-    line = ProgressLine("train")
+    line = ProgressLine("train", "images")
 
     def watch(progress: Progress) -> None:
-        line.update(progress.step, progress.steps)
+        line.update(progress.images, progress.images_in_all)
 
     with line:
         outcome = _train(order, job, watch)
+    typer.echo(json.dumps(outcome.run, indent=2) if as_json else outcome.in_words())
+    return 0 if outcome.is_done else 1
+
+
+def print_plan(order: Order, job: TrainJob, *, as_json: bool) -> int:
+    """Print what the run would do; returns the exit code: 1 where the output would refuse it."""
+    device, workers = pick_device(order.require_gpu and order.local), 1 if order.local else order.ray.workers
+    where = f"this process, on {device}" if order.local else _layout_in_words(order)
+    plan = plan_run(job, device=torch.device(device), workers=workers, where=where, restart=order.restart)
     if as_json:
-        typer.echo(json.dumps(outcome.run, indent=2))
-    elif outcome.is_done:
-        typer.echo(_in_words(outcome))
-    if outcome.is_done:
-        return 0
-    say(f"stopped after step {outcome.step:,} of {outcome.steps:,}: run the same command again to go on")
-    return 1
+        tree = {"order": as_dict(order), "recipe": as_dict(job.recipe), "plan": plan.to_json()}
+        typer.echo(json.dumps(tree, indent=2))
+    else:
+        typer.echo(plan.in_words())
+    return 1 if plan.found.refusal else 0
 
 
 def _train(order: Order, job: TrainJob, watch: Any) -> Outcome:
     if order.local:
         device = pick_device(order.require_gpu)
         say(f"training on {device}")
-        import torch
-
         return train_locally(job, device=torch.device(device), restart=order.restart, say=say, watch=watch)
     try:
         from raypipe.on_ray.train import train_on_ray
     except ImportError as error:
-        raise WrongUsage(f"Ray is not installed ({error}): pip install raypipe[ray], or use --local") from error
+        raise _without_ray(error) from error
     return train_on_ray(job, order.ray, require_gpu=order.require_gpu, restart=order.restart, say=say, watch=watch)
 
 
-def _in_words(outcome: Outcome) -> str:
-    best = outcome.run["best"]
-    judged = f", the best by {best['name']} = {best['value']:.4g}" if best else ""
-    return (
-        f"{outcome.out}: the model of step {outcome.step:,} of {outcome.steps:,}{judged}\n"
-        f"{outcome.run['seconds_of_last_run']:,} s on {outcome.run['workers']} x {outcome.run['device']}; "
-        f"use it with --model {outcome.out}"
-    )
+def _layout_in_words(order: Order) -> str:
+    try:
+        from raypipe.on_ray.cluster import cluster_nodes, connect
+        from raypipe.on_ray.train_layout import lay_out_training
+    except ImportError as error:
+        raise _without_ray(error) from error
+    connect(order.ray.address)
+    return lay_out_training(cluster_nodes(), order.ray, require_gpu=order.require_gpu).in_words()
+
+
+def _without_ray(error: ImportError) -> WrongUsage:
+    return WrongUsage(f"Ray is not installed ({error}): pip install raypipe[ray], or use --local")
