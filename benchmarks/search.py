@@ -44,13 +44,14 @@ from raypipe.retrieval.build import IndexSettings, build
 from raypipe.retrieval.index import Index, open_index
 from raypipe.retrieval.manifest import Binding
 from raypipe.retrieval.shard_writer import Block
-from raypipe.retrieval.space import Target, make_target
+from raypipe.retrieval.space import Aim, Target, make_target
 from raypipe.synthfaces import attributes, render, sample_factors
 from raypipe.weights import open_bundle
 
 Array = npt.NDArray[Any]
 
-BINDING = Binding("sparse_directions", "w_plus", "benchmark")
+SPACE = "sparse_directions.w_plus"
+BINDINGS = {SPACE: Binding("sparse_directions", "w_plus", "benchmark")}
 PREFERENCES = ((1.0, 1), (10.0, 1), (100.0, 1), (1000.0, 1), (10.0, 3), (100.0, 3))
 """The preference, and of how many adjusted attributes."""
 
@@ -157,24 +158,24 @@ def build_index(folder: str, faces: Faces, rows: int, threads: int) -> dict[str,
             ids = pa.array([f"face-{i:09d}" for i in range(start, start + len(codes))])
             vectors = faces.vectors(codes)
             drawing_s += time.perf_counter() - began
-            yield Block(pa.table({"image_id": ids}), vectors)
+            yield Block(pa.table({"image_id": ids}), {SPACE: vectors})
 
     width = faces.directions.shape[1]
     names = tuple(f"a{i}" for i in range(len(faces.directions)))
     space = SearchSpace(len(names) + width, "weighted_l2", names)
     started = time.perf_counter()
-    build(folder, space, BINDING, read, IndexSettings(rows_per_shard=-(-rows // threads)))
+    build(folder, {SPACE: space}, BINDINGS, read, IndexSettings(rows_per_shard=-(-rows // threads)))
     seconds = time.perf_counter() - started - drawing_s
     index = open_index(folder)
-    shard = index.shards()[0]
+    stored = index.shards()[0].spaces[SPACE]
     return {
         "build_rows_per_s": round(rows / seconds),
         "memory_bytes_per_row": index.memory_bytes / rows,
         "float16_code_bytes_per_row": 2 * width,
         "disk_bytes_per_row": round(sum(file.bytes for file in index.manifest.files()) / rows),
         "attributes": len(names),
-        "axes": len(shard.reduction.axes),
-        "lists": len(shard.list_sizes),
+        "axes": len(stored.reduction.axes),
+        "lists": len(stored.list_sizes),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
 
@@ -244,7 +245,7 @@ class Rivals:
 
     def _targets(self, preference: float, moved: int, queries: int) -> list[Target]:
         """New faces, ``moved`` attributes of each at the least or the most that the rows have."""
-        space, count = self._index.manifest.space, len(self._faces.directions)
+        space, count = self._index.manifest.spaces[SPACE].space, len(self._faces.directions)
         along = self._codes @ self._faces.directions.T
         ends, targets = (along.min(0), along.max(0)), []
         vectors = self._faces.vectors(self._faces.codes(queries, 10**6))
@@ -275,7 +276,8 @@ class Rivals:
         return found
 
     def _ours(self, targets: list[Target], asked: float) -> list[Answer]:
-        return self._index.search(targets, Wish(k=K, recall=asked), asked=BINDING, threads=self._threads)
+        queries = [[Aim(SPACE, target)] for target in targets]
+        return self._index.search(queries, Wish(k=K, recall=asked), asked=BINDINGS, threads=self._threads)
 
     def _plain(self, target: Target) -> set[int]:
         """The rows of the true answer, in float64 of the method's own float32 vectors."""

@@ -11,11 +11,24 @@ from hypothesis import strategies as st
 
 from raypipe.contract import SearchSpace
 from raypipe.retrieval.answer import Diversity, Wish
+from raypipe.retrieval.changes import append, compact
 from raypipe.retrieval.filters import Between, Equals
+from raypipe.retrieval.index import open_index
 from raypipe.retrieval.plan import Kind
 from raypipe.retrieval.shard import Shard
 from raypipe.retrieval.shard_search import search_shard
-from tests.retrieval.searching import aims, built, names, plain_distances, plain_nearest, tiny_settings, weighted_space
+from tests.retrieval.searching import (
+    BINDINGS,
+    NAME,
+    aims,
+    blocks,
+    built,
+    names,
+    plain_distances,
+    plain_nearest,
+    tiny_settings,
+    weighted_space,
+)
 
 PLANS: tuple[Kind, ...] = ("compare all", "scan", "lists", "window")
 
@@ -151,16 +164,19 @@ def test_at_most_so_many_hits_of_a_person_and_never_an_excluded_one(tmp_path: Pa
 
 
 def test_rows_too_long_for_the_scan_are_found_all_the_same(tmp_path: Path) -> None:
-    space, vectors = weighted_space(1, 8), clustered(500, 9, seed=7)
-    vectors[:4] *= np.float32(1e6)
-    settings_ = tiny_settings(space, axes=3)
-    (shard,) = built(tmp_path, space, np.concatenate([vectors[4:], vectors[:4]]), settings=settings_).shards()
-    ids = names(500)
-    for asked in (vectors[1], vectors[100]):
+    """The axes and the scale know the first 500 rows only."""
+    space, vectors = weighted_space(1, 8), clustered(504, 9, seed=7)
+    vectors[500:] *= np.float32(1e6)
+    built(tmp_path, space, vectors[:500], settings=tiny_settings(space, axes=3))
+    append(str(tmp_path), BINDINGS, blocks(names(4, 500), vectors[500:]), rows_per_shard=4)
+    compact(str(tmp_path), rows_per_shard=504)
+    (shard,) = open_index(str(tmp_path)).shards()
+    assert shard.spaces[NAME].strays.tolist() == [500, 501, 502, 503]
+    for asked in (vectors[501], vectors[100]):
         for only in PLANS:
             answer = search_shard(shard, aims(space, asked), Wish(k=6), None, only)
-            distances = plain_distances(space, np.concatenate([vectors[4:], vectors[:4]]), asked, {})
-            assert [hit.id for hit in answer.hits] == plain_nearest(distances, ids, 6)
+            distances = plain_distances(space, vectors, asked, {})
+            assert [hit.id for hit in answer.hits] == plain_nearest(distances, names(504), 6)
 
 
 @pytest.mark.parametrize("size", [1e-12, 1e-3, 1e12])
