@@ -54,6 +54,9 @@ class Brightness:
     def query(self, space: str, columns: Columns, query: Query) -> Tensor:
         return columns["brightness"].float() + query.adjust.get("bright", 0.0)
 
+    def adjusted(self, columns: Columns, query: Query) -> Columns:
+        return {**columns, "brightness": columns["brightness"] + query.adjust.get("bright", 0.0)}
+
     def edit(self, columns: Columns, edits: Sequence[Edit]) -> Columns:
         return {**columns, "brightness": columns["brightness"] + sum(edit.strength for edit in edits)}
 

@@ -129,7 +129,7 @@ def test_the_adjusted_face_is_the_one_that_is_looked_for(method: SparseDirection
     "wish", [Query({"Smiling": 1.0}, {}, {}, {"Smiling": 1.0}), Query({}, {}, {}, {"Smiling": math.nan})]
 )
 def test_what_cannot_be_meant_by_moving(method: SparseDirections, codes: Tensor, wish: Query) -> None:
-    with pytest.raises(WrongUsage, match="adjusted and moved|displacement nan"):
+    with pytest.raises(WrongUsage, match=r"adjusted and moved|displacement nan"):
         method.query("w_plus", {"w_plus": codes}, wish)
     with pytest.raises(UnknownAttribute, match="Hat"):
         method.adjusted({"w_plus": codes}, Query({}, {}, {}, {"Hat": 1.0}))

@@ -197,8 +197,8 @@ def test_an_error_shows_its_place(text: str, what: str, place: int) -> None:
     "tree",
     [
         [], {}, {"and": []}, {"and": {}}, {"and": [1]}, {"not": []}, {"xor": []}, {"column": "a"},
-        {"column": 3, "=": 1}, {"column": "a", "~": 1}, {"column": "a", "in": []}, {"column": "a", "=": None}, {"column": "a", "=": {}},
-        {"column": "a", "null": 1}, {"and": [], "or": []}, None,
+        {"column": 3, "=": 1}, {"column": "a", "~": 1}, {"column": "a", "in": []}, {"column": "a", "=": None},
+        {"column": "a", "=": {}}, {"column": "a", "null": 1}, {"and": [], "or": []}, None,
     ],
 )  # fmt: skip
 def test_json_that_is_no_filter(tree: Any) -> None:

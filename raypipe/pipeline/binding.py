@@ -1,0 +1,20 @@
+"""What the vectors of an index are, told by hashes: a query by another model must not be compared with them."""
+
+from __future__ import annotations
+
+from raypipe import catalog
+from raypipe.retrieval.manifest import Binding
+from raypipe.weights import Bundle
+
+
+def binding_of(bundle: Bundle, method: str, space: str) -> Binding:
+    """A model's vectors in a space: bound to the networks behind them and to the method's own weights.
+
+    Raises:
+        WrongUsage: no such method.
+        BadWeights: the model lacks a part that it needs.
+    """
+    parts = ("encoder", *(part for part in catalog.method_module(method).PARTS if part != method))
+    for part in parts:
+        bundle.describe(part)
+    return Binding(method, space, bundle.fingerprint_of(parts), bundle.describe(method).sha256)

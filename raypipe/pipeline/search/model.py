@@ -1,0 +1,92 @@
+"""A model, opened to ask with: its methods and its encoder, loaded when they are first needed and then kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from threading import RLock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from raypipe import faces
+from raypipe.backbones.psp import load_encoder
+from raypipe.contract import Method
+from raypipe.errors import WrongUsage
+from raypipe.pipeline.binding import binding_of
+from raypipe.pipeline.encode.face_model import image_size_of
+from raypipe.pipeline.loading import load_method
+from raypipe.retrieval.manifest import Binding
+from raypipe.weights import Bundle
+
+
+class OpenedModel:
+    """Safe to use from several threads."""
+
+    def __init__(self, bundle: Bundle, device: str) -> None:
+        self.bundle, self.device = bundle, device
+        self._methods: dict[str, Method] = {}
+        self._lock = RLock()
+
+    @cached_property
+    def image_size(self) -> int:
+        """Side in pixels of what the encoder takes."""
+        return image_size_of(self.bundle)
+
+    def method(self, name: str) -> Method:
+        """Raises:
+        WrongUsage: no such method.
+        BadWeights: the model lacks a part of it.
+        """
+        with self._lock:
+            if name not in self._methods:
+                self._methods[name] = load_method(name, self.bundle, self.device)
+            return self._methods[name]
+
+    def binding(self, space: str) -> Binding:
+        """What this model's vectors in METHOD.SPACE are."""
+        method, name = space.split(".", 1)
+        return binding_of(self.bundle, method, name)
+
+    def encode(self, pixels: npt.NDArray[np.uint8], method: str) -> dict[str, Tensor]:
+        """The columns of one face, uint8 [s,s,3], rounded as ``raypipe encode`` stores them: the same picture asks the
+        same by its file and by its id.
+
+        Raises:
+            WrongUsage: another size than the encoder's.
+        """
+        size = self.image_size
+        if pixels.shape != (size, size, 3) or pixels.dtype != np.uint8:
+            raise WrongUsage(f"a face must be uint8 [{size}, {size}, 3], got {pixels.dtype} {list(pixels.shape)}")
+        asked = self.method(method)
+        with torch.no_grad():
+            image = faces.to_signed(torch.from_numpy(pixels[None].copy()).to(self.device))
+            inputs = {"image": image}
+            if "w_plus" in asked.needs:
+                inputs["w_plus"] = self._encoder(image)
+            columns = {**inputs, **asked.represent({name: inputs[name] for name in asked.needs})}
+        return {name: column.half().float() for name, column in columns.items() if name != "image"}
+
+    def completed(self, columns: Mapping[str, Tensor], method: str) -> dict[str, Tensor]:
+        """Stored columns and, where they hold what it takes, those that a method adds and the dataset lacks: it may
+        have been made before the method was trained."""
+        asked = self.method(method)
+        if not set(asked.needs) <= set(columns):
+            return dict(columns)
+        with torch.no_grad():
+            return {**asked.represent({name: columns[name] for name in asked.needs}), **columns}
+
+    def tensors(self, columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, Tensor]:
+        """Stored columns of one face as a method takes them, float32 [1, ...] on the model's device."""
+        return {
+            name: torch.from_numpy(np.array(column, np.float32)[None]).to(self.device)
+            for name, column in columns.items()
+        }
+
+    @cached_property
+    def _encoder(self) -> torch.nn.Module:
+        with self._lock:
+            return load_encoder(self.bundle.read("encoder"), self.device)
