@@ -48,6 +48,12 @@ class Searcher:
         self._shards = {shard.name: shard for shard in index.shards()}
         self._codes = {entry.name: entry.codes for entry in index.manifest.shards}
 
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The label columns of hits; names that begin with "_" are for programs, and ids are told apart."""
+        names = (name for shard in self._shards.values() for name in shard.labels.column_names)
+        return tuple(dict.fromkeys(name for name in names if not name.startswith("_") and name != ID))
+
     def search(self, query: SearchQuery) -> SearchResult:
         """The nearest faces; see ``search_all``."""
         return self.search_all([query])[0]
@@ -230,7 +236,7 @@ class Searcher:
         found: list[dict[str, Any]] = []
         for hit in hits:
             table = self._shards[hit.shard].labels
-            shown = [name for name in table.column_names if not name.startswith("_") and name != ID]
+            shown = [name for name in self.label_names if name in table.column_names]
             found += table.select(shown).take(pa.array([hit.row])).to_pylist()
         return found
 
