@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from raypipe.retrieval.answer import Wish
-from raypipe.retrieval.compared import Compared, factor
+from raypipe.retrieval.compared import Compared, factor, first_count
 from raypipe.retrieval.lists import weighted_ranks
 from raypipe.retrieval.plan import Kind, Plan, compare_plan, compare_seconds, lists_plan, scan_plan, window_plan
 from raypipe.retrieval.scan_rows import Probe
@@ -38,6 +38,17 @@ class AimSearch:
         self._reduced = reduction.reduce_target(aim.target)
         self._probe = Probe(self._reduced, aim.target.weights, self._stored.slack, reduction.scale)
         self.scanned, self.bound = 0, math.inf
+        self._given: tuple[Array, Array] | None = None
+
+    @property
+    def probe_row(self) -> Array:
+        """What scan rows are multiplied with, float32 [C]."""
+        row: Array = self._probe.row
+        return row
+
+    def give_best(self, rows: Array, scores: Array) -> None:
+        """What ``first_count(wish)`` rows have the highest scores, where somebody else has scanned all that may be."""
+        self._given = rows, scores
 
     def plan(self, only: Kind | None) -> Plan:
         """The cheapest plan; the rows that it needs to know a limit are compared here."""
@@ -77,6 +88,12 @@ class AimSearch:
     def bounds_nearest_first(self, rows: Array, scores: Array) -> tuple[Array, Array]:
         order = np.argsort(-scores, kind="stable")
         return rows[order], self._probe.bounds(scores[order]) * self._factor
+
+    def first_best(self, lists: Array, count: int, allowed: Array | None) -> tuple[Array, Array]:
+        """``best``, from what was given where that suffices."""
+        if self._given is None or count > first_count(self._wish):
+            return self.best(lists, count, allowed)
+        return self.bounds_nearest_first(*self._given)
 
     def best(self, lists: Array, count: int, allowed: Array | None) -> tuple[Array, Array]:
         """Rows with the lowest bounds in some lists, and these."""
@@ -129,7 +146,7 @@ class _Scan:
         self._search, self._lists, self._rows = search, lists, rows
 
     def nearest(self, count: int) -> tuple[Array, Array]:
-        return self._search.best(self._lists, count, self._rows)
+        return self._search.first_best(self._lists, count, self._rows)
 
     def within(self, limit: float) -> tuple[Array, Array]:
         return self._search.within(self._lists, limit, self._rows)

@@ -80,7 +80,7 @@ class Compared:
         Returns:
             A bound of the rows that were not compared; inf where all were.
         """
-        first = max(_FIRST_BOUNDS, 2 * self._wish.k)
+        first = first_count(self._wish)
         while True:
             rows, bounds = source.nearest(first)
             bound = self.compare_in_order(rows, bounds)
@@ -133,6 +133,11 @@ class Compared:
         for aim, scale in zip(self._aims, self._factors, strict=True):
             total_N += scale * self._shard.spaces[aim.space].distances(aim.target, rows).total
         return total_N
+
+
+def first_count(wish: Wish) -> int:
+    """So many lowest bounds are looked at first."""
+    return max(_FIRST_BOUNDS, 2 * wish.k)
 
 
 def factor(shard: Shard, aim: Aim) -> float:

@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 
 from raypipe.errors import WrongUsage
 from raypipe.retrieval.answer import Answer, Hit, Wish, merge
+from raypipe.retrieval.batch_scan import ScanMatrix
 from raypipe.retrieval.files import local_file, read_checked
 from raypipe.retrieval.filters import columns_of, shown_columns
 from raypipe.retrieval.manifest import Binding, Manifest, ShardEntry, read_manifest
 from raypipe.retrieval.reduction import Reduction
 from raypipe.retrieval.shard import Shard
-from raypipe.retrieval.shard_search import search_shard
+from raypipe.retrieval.shard_search import ShardSearch, scan_together
 from raypipe.retrieval.shard_writer import ID
 from raypipe.retrieval.space import Aim, Array
 from raypipe.retrieval.space_writer import Form
@@ -29,12 +31,18 @@ from raypipe.retrieval.space_writer import Form
 CACHE = Path(tempfile.gettempdir()) / "raypipe-index"
 """Where files of indexes on other storages are kept, by their hash."""
 
+_QUERIES_AT_ONCE = 32
+"""Each holds some bytes a row while it is answered."""
+
 
 class Index:
     """Immutable: a newer version is another object, so that requests in flight end on the one they began with."""
 
-    def __init__(self, manifest: Manifest, shards: Sequence[Shard]) -> None:
+    def __init__(self, manifest: Manifest, shards: Sequence[Shard], device: torch.device) -> None:
         self.manifest, self._shards = manifest, tuple(shards)
+        self._matrices = {
+            (shard.name, name): ScanMatrix(stored, device) for shard in shards for name, stored in shard.spaces.items()
+        }
         self._by_name = {shard.name: shard for shard in shards}
 
     @property
@@ -59,13 +67,12 @@ class Index:
         self._check_columns(wish)
         wish = dataclasses.replace(wish, recall=self.manifest.recall) if wish.recall is None else wish
         with ThreadPoolExecutor(max(1, threads)) as pool:
-            allowed = list(pool.map(lambda shard: shard.allowed(wish.condition), self._shards))
-            tasks = [(query, s) for query in queries for s in range(len(self._shards))]
-            answers = list(
-                pool.map(lambda task: search_shard(self._shards[task[1]], task[0], wish, allowed[task[1]]), tasks)
-            )
-        count = len(self._shards)
-        return [merge(answers[i * count : (i + 1) * count], wish) for i in range(len(queries))]
+            rows = list(pool.map(lambda shard: shard.allowed(wish.condition), self._shards))
+            allowed = {shard.name: some for shard, some in zip(self._shards, rows, strict=True)}
+            answers: list[Answer] = []
+            for start in range(0, len(queries), _QUERIES_AT_ONCE):
+                answers += self._answers(queries[start : start + _QUERIES_AT_ONCE], wish, allowed, pool)
+        return answers
 
     def labels(self, hits: Sequence[Hit], columns: Sequence[str]) -> list[dict[str, Any]]:
         """What the label columns say of some hits."""
@@ -92,6 +99,20 @@ class Index:
     def shards(self) -> tuple[Shard, ...]:
         return self._shards
 
+    def _answers(
+        self,
+        queries: Sequence[Sequence[Aim]],
+        wish: Wish,
+        allowed: Mapping[str, Array | None],
+        pool: ThreadPoolExecutor,
+    ) -> list[Answer]:
+        tasks = [(query, shard) for query in queries for shard in self._shards]
+        plan = lambda task: ShardSearch(task[1], task[0], wish, allowed[task[1].name])  # noqa: E731
+        searches = list(pool.map(plan, tasks))
+        scan_together(searches, self._matrices, wish, allowed)
+        parts, count = list(pool.map(ShardSearch.answer, searches)), len(self._shards)
+        return [merge(parts[i * count : (i + 1) * count], wish) for i in range(len(queries))]
+
     def _check_aims(self, queries: Sequence[Sequence[Aim]], asked: Mapping[str, Binding]) -> None:
         if not all(queries):
             raise WrongUsage("a query needs at least one aim")
@@ -110,8 +131,11 @@ class Index:
                 )
 
 
-def open_index(uri: str, *, cache: Path = CACHE) -> Index:
+def open_index(uri: str, *, cache: Path = CACHE, device: str = "cpu") -> Index:
     """The newest version at ``uri``; files that are not on a local disk are fetched to ``cache`` once.
+
+    Args:
+        device: where many rows are scanned; on a GPU a copy of the scan rows is held. The answers are the same.
 
     Raises:
         WrongUsage: there is no index.
@@ -119,7 +143,7 @@ def open_index(uri: str, *, cache: Path = CACHE) -> Index:
     """
     manifest = read_manifest(uri)
     forms = read_forms(uri, manifest)
-    return Index(manifest, [open_shard(uri, entry, forms, cache) for entry in manifest.shards])
+    return Index(manifest, [open_shard(uri, entry, forms, cache) for entry in manifest.shards], torch.device(device))
 
 
 def read_forms(uri: str, manifest: Manifest) -> dict[str, Form]:

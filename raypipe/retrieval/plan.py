@@ -57,7 +57,7 @@ def compare_plan(stored: StoredSpace, allowed: Array | None, count: int) -> Plan
 def scan_plan(stored: StoredSpace, allowed: Array | None, count: int) -> Plan:
     """Look at the bound of every row."""
     every = np.arange(len(stored.list_sizes))
-    seconds = _scan_seconds(stored, stored.rows, count, allowed)
+    seconds = scan_seconds(stored, stored.rows, count, allowed)
     return Plan("scan", f"the bounds of all {count:,} rows", seconds, every, allowed, count)
 
 
@@ -66,7 +66,7 @@ def lists_plan(stored: StoredSpace, allowed: Array | None, bounds_L: Array, limi
     lists = np.flatnonzero(bounds_L <= limit)
     rows = int(stored.list_sizes[lists].sum())
     why = f"{len(lists):,} of {len(bounds_L):,} lists can have rows within {limit:.4g}"
-    return Plan("lists", why, _scan_seconds(stored, rows, rows, allowed), lists, allowed, rows, limit)
+    return Plan("lists", why, scan_seconds(stored, rows, rows, allowed), lists, allowed, rows, limit)
 
 
 def window_plan(stored: StoredSpace, target: Target, allowed: Array | None, limit: float, lists: Array) -> Plan | None:
@@ -83,7 +83,7 @@ def window_plan(stored: StoredSpace, target: Target, allowed: Array | None, limi
     if best is None:
         return None
     count, attribute, first, last = best
-    seconds = _scan_seconds(stored, int(stored.list_sizes[lists].sum()), count, allowed, selects=True)
+    seconds = scan_seconds(stored, int(stored.list_sizes[lists].sum()), count, allowed, selects=True)
     inside = np.zeros(stored.rows, np.bool_)
     inside[stored.window_rows(attribute, first, last)] = True
     name = stored.space.coordinates[attribute]
@@ -96,6 +96,7 @@ def compare_seconds(stored: StoredSpace) -> float:
     return COMPARE_S[0] + COMPARE_S[1] * stored.space.width
 
 
-def _scan_seconds(stored: StoredSpace, rows: int, kept: int, allowed: Array | None, *, selects: bool = False) -> float:
+def scan_seconds(stored: StoredSpace, rows: int, kept: int, allowed: Array | None, *, selects: bool = False) -> float:
+    """Of Faiss looking at ``kept`` of ``rows`` rows for one query."""
     checked = rows * SELECT_S if selects or allowed is not None else 0.0
     return CALL_S + checked + kept * (SCAN_S[0] + SCAN_S[1] * stored.columns)

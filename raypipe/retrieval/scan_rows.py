@@ -113,7 +113,7 @@ def _rounded_down(values: Array) -> Array:
 
 
 class Probe:
-    """A query as the scan sees it, and what a score proves."""
+    """A query as the scan sees it, and what a score proves. ``margin``: what a score may be off by."""
 
     def __init__(self, reduced: Reduced, weights_A: Array, slack: Slack, scale: float) -> None:
         axes_D, wanted_A, cut = reduced.axes[0], reduced.attributes[0], float(reduced.cut[0])
@@ -122,18 +122,18 @@ class Probe:
         self.row = row.astype(np.float32)
         self._scale = scale
         self._constant = float((axes_D**2).sum() + cut**2 + (weights_A * wanted_A**2).sum())
-        self._margin = (len(row) + 8) * 2.0**-24 * float((np.abs(row) * slack.largest).sum()) + 1e-12
+        self.margin = (len(row) + 8) * 2.0**-24 * float((np.abs(row) * slack.largest).sum()) + 1e-12
         lengths = slack.length + float(reduced.length[0])
         self._moved = math.sqrt(slack.rest**2 + float((weights_A * slack.attributes**2).sum())) + _ROUNDING * lengths
 
     def bounds(self, scores: Array) -> Array:
         """Rows with these scores are at least this far away, float64."""
-        told = np.sqrt(np.maximum(self._constant - scores.astype(np.float64) - self._margin, 0.0))
+        told = np.sqrt(np.maximum(self._constant - scores.astype(np.float64) - self.margin, 0.0))
         return np.maximum(told - self._moved, 0.0) ** 2 * (self._scale**2 * _SURE)
 
     def least_score(self, distance: float) -> float:
         """Rows with lower scores are farther away than ``distance``; rounded down to a float32."""
         told = math.sqrt(distance / _SURE) / self._scale + self._moved
         with np.errstate(over="ignore"):  # no score is that low or that high
-            score = np.float32(self._constant - self._margin - told * told * (1 + 1e-9))
+            score = np.float32(self._constant - self.margin - told * told * (1 + 1e-9))
         return float(np.nextafter(score, np.float32(-np.inf)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,15 @@ class StoredSpace:
     def window_rows(self, attribute: int, first: int, last: int) -> Array:
         """The rows at these places."""
         return np.asarray(self._order[attribute, first:last])
+
+    def scan_rows(self) -> Iterator[tuple[Array, Array]]:
+        """Each list's row numbers, int64 [n], and scan rows, float16 [n,C]: views of what Faiss holds."""
+        lists = self._lists.invlists
+        for number in np.flatnonzero(self.list_sizes).tolist():
+            count = int(self.list_sizes[number])
+            codes = faiss.rev_swig_ptr(lists.get_codes(number), count * 2 * self.columns)
+            numbers: Array = faiss.rev_swig_ptr(lists.get_ids(number), count)
+            yield numbers, codes.view(np.float16).reshape(count, self.columns)
 
     def best(self, probe_C: Array, lists: Array, count: int, allowed: Array | None) -> tuple[Array, Array]:
         """Rows and scores of the ``count`` highest scores in some lists, highest first; fewer if there are fewer."""
