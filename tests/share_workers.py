@@ -12,7 +12,7 @@ from torch import Tensor
 from raypipe.contract import Columns, Recipe, Share
 
 
-class _Meeting:
+class Meeting:
     """Workers bring tensors and leave with the means."""
 
     def __init__(self, count: int) -> None:
@@ -34,7 +34,7 @@ class _Meeting:
 
 def run_with_workers(build: Callable[[Share], Recipe], batches: Sequence[Columns], count: int) -> list[Recipe]:
     """Every worker's recipe after a step on its share of each batch. ``build`` makes the recipe of one worker."""
-    meeting = _Meeting(count)
+    meeting = Meeting(count)
     # Built one after the other: modules draw their first weights from the process's own random state.
     shares = [Share(rank, count, meeting.average_for(rank)) for rank in range(count)]
     recipes = [build(share) for share in shares]

@@ -16,7 +16,7 @@ from raypipe.pipeline.train.batches import LocalBatches
 from raypipe.pipeline.train.checkpoints import in_bytes
 from raypipe.pipeline.train.config import TrainJob
 from raypipe.pipeline.train.job import built, from_the_root, refuse_unequal_shares
-from raypipe.pipeline.train.output_state import OutputState, look_at_output
+from raypipe.pipeline.train.output_state import OutputState, has_plan, look_at_output
 from raypipe.pipeline.train.readers import Reader, as_columns, list_data, open_reader, split_rows
 
 TIMED_S = 2.0
@@ -90,8 +90,10 @@ def plan_run(job: TrainJob, *, device: torch.device, workers: int, where: str, r
     refuse_unequal_shares(job, workers)
     job = from_the_root(job)
     with tempfile.TemporaryDirectory() as scratch:
-        list_data(job.config.data, scratch)
-        reader = open_reader(job.config.data, job.columns, scratch)
+        goes_on = has_plan(job) and not restart
+        if not goes_on:
+            list_data(job.config.data, scratch)
+        reader = open_reader(job.config.data, job.columns, job.state_uri if goes_on else scratch)
         try:
             return _plan(job, reader, device, workers, where, look_at_output(job, reader, restart=restart))
         finally:
