@@ -35,7 +35,6 @@ from raypipe.pipeline.train.readers import open_reader, split_rows
 from raypipe.pipeline.train.summary import Outcome
 from raypipe.weights import open_bundle
 from tests.on_ray.faults import wait_until, when
-from tests.on_ray.test_encode import worker_node
 from tests.pipeline.train.made_up import celeba_folder
 from tests.pipeline.train.test_job import RECIPE, job_for
 from tests.s3_server import S3Server
@@ -206,15 +205,6 @@ def test_what_can_never_run_is_refused_before_anything_begins(two_nodes: Cluster
     with pytest.raises(WrongUsage, match="batch of 8 cannot be shared by 3 workers"):
         on_ray(job_for(folder, tmp_path), workers=3)
     assert not checkpoints(tmp_path)
-
-
-def test_the_loss_of_a_node_costs_nothing_but_time(
-    two_nodes: Cluster, folder: Path, tmp_path: Path, expected: dict[str, torch.Tensor]
-) -> None:
-    with once_it_has_checkpoints(tmp_path, lambda: two_nodes.remove_node(worker_node(two_nodes), False)):
-        on_ray(long_job(folder, tmp_path), workers=2, worker_cpus=0.5)
-    wait_until(lambda: len([node for node in ray.nodes() if node["Alive"]]) == 1)
-    assert_same(weights_of(tmp_path), expected)
 
 
 def long_job(folder: Path, out: Path | str) -> TrainJob:
