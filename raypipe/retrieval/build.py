@@ -115,7 +115,7 @@ def fit_spaces(
         raise WrongUsage(f"{wrong[0]!r} cannot name a space: letters, digits, '_', '-' and '.', not first '-' or '.'")
     axes = {name: settings.axes_of(space) for name, space in spaces.items()}
     samples = {
-        name: RowSample(space.width, _sample_rows(settings, space), settings.seed) for name, space in spaces.items()
+        name: RowSample(space.width, sample_rows(settings, space), settings.seed) for name, space in spaces.items()
     }
     for block in blocks:
         for name, space in spaces.items():
@@ -202,7 +202,8 @@ def scratch_folder(uri: str) -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix=STAGING, dir=root)
 
 
-def _sample_rows(settings: IndexSettings, space: SearchSpace) -> int:
+def sample_rows(settings: IndexSettings, space: SearchSpace) -> int:
+    """How many rows ``fit_spaces`` looks at; more are no use to it."""
     return max(1024, min(16_384, settings.sample_bytes // (4 * space.width)))
 
 

@@ -73,9 +73,18 @@ def append_shards(
     _require_all(old, asked)
     known = {entry.name for entry in old.shards}  # the same rows appended again are the same shard
     new = [shard for shard in shards if shard.name not in known]
-    for number, entry in enumerate(new):
-        _refuse_known_ids(uri, (*old.shards, *new[:number]), _ids(uri, entry, cache), cache)
+    refuse_known_ids(uri, old.shards, new, cache=cache)
     return publish(uri, old.next((*old.shards, *new), sources))
+
+
+def refuse_known_ids(
+    uri: str, shards: Sequence[ShardEntry], new: Sequence[ShardEntry], *, cache: Path = CACHE
+) -> None:
+    """Raises:
+    WrongUsage: an id of a new shard can be found in one of ``shards``, or in another new one.
+    """
+    for number, entry in enumerate(new):
+        _refuse_known_ids(uri, (*shards, *new[:number]), _ids(uri, entry, cache), cache)
 
 
 def delete(uri: str, ids: Collection[str], *, cache: Path = CACHE) -> int:
