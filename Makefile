@@ -33,8 +33,8 @@ check: lint
 bench: install
 	$(BIN)/python -m benchmarks
 
-weights: install ## train the small model anew; goes on where an earlier call was ended
-	$(BIN)/python -m raypipe.pipeline.small_model --work weights-work --out raypipe/models/small
+weights: install ## train the small model anew, or FURTHER=small; goes on where an earlier call was ended
+	$(BIN)/python -m raypipe.pipeline.small_model --work weights-work --out raypipe/models/small --further "$(FURTHER)"
 
 lock: ## rewrite requirements.lock from what .venv holds
 	$(BIN)/pip freeze --exclude-editable --exclude raypipe | sed 's/^torch==\(.*\)+cpu$$/torch==\1/' > requirements.lock

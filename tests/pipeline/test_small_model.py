@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from raypipe import storage
 from raypipe.pipeline.small_model.__main__ import main
 from raypipe.pipeline.small_model.stages import SmallModelConfig, stages
 from raypipe.weights import open_bundle
@@ -15,22 +16,25 @@ from raypipe.weights import open_bundle
 @pytest.mark.slow
 def test_a_model_with_all_parts_comes_out_and_is_described(tmp_path: Path) -> None:
     out = tmp_path / "small"
-    main(["--work", str(tmp_path / "work"), "--out", str(out), "--keep", "small", "--scale", "0.0008"])
+    main(["--work", str(tmp_path / "work"), "--out", str(out), "--further", "small", "--scale", "0.0008"])
     bundle = open_bundle(str(out))
     assert set(bundle.parts) == {"generator", "encoder", "identity", "attributes", "sparse_directions"}
-    kept = open_bundle("small")
-    assert all(bundle.describe(name).sha256 == kept.describe(name).sha256 for name in ("generator", "encoder"))
+    before = open_bundle("small")
+    same = [name for name in bundle.parts if bundle.describe(name).sha256 == before.describe(name).sha256]
+    assert sorted(same) == ["attributes", "identity"]
     record = json.loads((out / "run.json").read_text())
-    assert set(record["runs"]) == {"attributes", "identity", "sparse_directions"}
+    assert set(record["runs"]) == {"stylegan2", "e4e", "sparse_directions"}
+    assert record["before"] == json.loads(storage.read_bytes(storage.join(before.uri, "run.json")))
     assert 20 < record["measured"]["psnr_db"] < 35
     card = (out / "README.md").read_text()
     assert f"PSNR {record['measured']['psnr_db']} dB" in card
-    assert "stand-in" in card
+    assert [card.count(f"| {name} |") for name in ("attributes", "identity", "e4e", "sparse_directions")] == [1] * 4
 
 
-def test_without_a_model_to_keep_everything_is_trained_in_an_order_that_works() -> None:
+@pytest.mark.parametrize("further", ["", "small"])
+def test_every_stage_comes_after_those_that_it_builds_on(further: str) -> None:
     done: set[str] = set()
-    for stage in stages(SmallModelConfig(work="work")):
+    for stage in stages(SmallModelConfig(work="work", further=further)):
         assert set(stage.builds_on) <= done
         done.add(stage.recipe)
-    assert done == {"attributes", "identity", "stylegan2", "e4e"}
+    assert done == {"stylegan2", "e4e"} | (set() if further else {"attributes", "identity"})

@@ -22,7 +22,6 @@ from raypipe.pipeline.small_model.stages import (
     SIZE,
     SmallModelConfig,
     directions_job,
-    inverting_model,
     job_of,
     model_of,
     stages,
@@ -43,10 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m raypipe.pipeline.small_model", description=__doc__)
     parser.add_argument("--work", required=True, help="folder for checkpoints and data; a later call goes on there")
     parser.add_argument("--out", required=True, help="folder of the bundle")
-    parser.add_argument("--keep", default="", help="a model whose generator and encoder are kept, not trained")
+    parser.add_argument("--further", default="", help="a model whose generator and encoder are trained further")
     parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of steps and faces")
     options = parser.parse_args(arguments)
-    config = SmallModelConfig(work=options.work, keep=options.keep, scale=options.scale)
+    config = SmallModelConfig(work=options.work, further=options.further, scale=options.scale)
     device = torch.device(pick_device(False))
     # Saturated activations and fading weights give denormal numbers, with which a CPU computes very slowly.
     torch.set_flush_denormal(True)
@@ -78,7 +77,7 @@ def _codes(config: SmallModelConfig, device: str) -> str:
     faces, codes = storage.join(config.work, "faces"), storage.join(config.work, "codes")
     if not storage.exists(storage.join(faces, RUN)):
         make_faces(SynthConfig(out=faces, count=config.scaled(FACES, least=500), size=SIZE), lambda done, total: None)
-    encode_config = EncodeConfig(source=faces, out=codes, model=inverting_model(config))
+    encode_config = EncodeConfig(source=faces, out=codes, model=model_of("e4e", config))
     encode(encode_config, RunLocally(device), restart=False, retry=frozenset(), say=print, watch=lambda record: None)
     return codes
 
@@ -100,15 +99,19 @@ def _half(part: Part) -> Part:
 def _describe(config: SmallModelConfig, bundle: Bundle) -> None:
     """``run.json`` and the model card."""
     names = [*(stage.recipe for stage in stages(config)), "sparse_directions"]
-    runs = {name: _told_of(model_of(name, config)) for name in names}
-    settings = {name: value for name, value in vars(config).items() if name != "work"}
     record = {
-        "config": settings,
+        "config": {name: value for name, value in vars(config).items() if name != "work"},
         "measured": measure(bundle, faces=config.scaled(MEASURED_FACES, least=200)),
-        "runs": runs,
+        "runs": {name: _told_of(model_of(name, config)) for name in names},
+        "before": _record_of(config.further) if config.further else None,
     }
     storage.write_bytes(storage.join(bundle.uri, RUN), json.dumps(record, indent=2).encode())
     storage.write_bytes(storage.join(bundle.uri, "README.md"), model_card(record).encode())
+
+
+def _record_of(model: str) -> Any:
+    """How a model came to be that went further."""
+    return json.loads(storage.read_bytes(storage.join(open_bundle(model).uri, RUN)))
 
 
 def _told_of(run: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def model_card(record: Mapping[str, Any]) -> str:
             "no photograph was used. Photographs of faces come back as the drawn face that is nearest. Do not judge",
             "the methods by it.",
             "",
-            *_kept(record["config"]),
+            *_beginning(record),
             f"On {measured['faces']:,} made-up faces that it was not trained with:",
             "",
             f"- generator: Fréchet distance {measured['fid_attributes']} by the features of its own attribute network",
@@ -30,7 +30,12 @@ def model_card(record: Mapping[str, Any]) -> str:
             "",
             "| recipe | steps | batch | device | seconds of the last run |",
             "|---|---|---|---|---|",
-            *(_run(name, run) for name, run in record["runs"].items()),
+            *(
+                _run(name, run)
+                for each in _chain(record)
+                for name, run in each["runs"].items()
+                if _counts(name, each, record)
+            ),
             "",
             "Edits of strength 1, judged by the attribute network: of the faces without the attribute, the share that",
             "has it afterwards, and the share of the other attributes that changed.",
@@ -45,15 +50,24 @@ def model_card(record: Mapping[str, Any]) -> str:
     )
 
 
-def _kept(config: Mapping[str, Any]) -> list[str]:
-    if not config["keep"]:
+def _chain(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The records of the models that this one went further from, oldest first, and its own."""
+    before = record.get("before")
+    return [*(_chain(before) if before else []), record]
+
+
+def _counts(name: str, each: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+    """Directions are fitted anew each time: only the last ones are in the model."""
+    return name != "sparse_directions" or each is record
+
+
+def _beginning(record: Mapping[str, Any]) -> list[str]:
+    if "stylegan2" in _chain(record)[0]["runs"]:
         return []
     return [
-        "Its generator and encoder are a stand-in until the recipes `stylegan2` and `e4e` had their time on a GPU:",
-        "an autoencoder, trained on a CPU for 25 minutes (`python -m raypipe.pipeline.train_standin`), half of its",
-        "pictures deformed, recoloured and partly covered. No adversary ever looked at its pictures, so they are soft,",
-        "and small features (a smile, thin glasses) are mostly lost in its codes. Photographs (32 of each):",
-        "PSNR 22.0 dB on StyleGAN2-FFHQ faces, 21.5 dB on CelebA.",
+        "Its generator and encoder did not begin from nothing: they were an autoencoder at first, trained on a CPU for",
+        "25 minutes (`python -m raypipe.pipeline.train_standin`), and went further by the recipes below, with a",
+        "discriminator that began anew. That is what a CPU allows in hours, far less than such networks want.",
         "",
     ]
 

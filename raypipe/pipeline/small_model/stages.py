@@ -17,12 +17,12 @@ CHANNELS = (256, 128, 96, 64, 32)
 
 @dataclass(frozen=True, kw_only=True)
 class SmallModelConfig:
-    """``work``: where checkpoints and data are kept. ``keep``: a model whose generator and encoder are taken as they
-    are, for machines that are too slow to train such; empty = train them. ``scale``: of all numbers of steps and
-    faces."""
+    """``work``: where checkpoints and data are kept. ``further``: a model whose generator and encoder are trained
+    further and whose other networks stay, for machines on which beginning from nothing takes too long; empty = all of
+    them begin from nothing. ``scale``: of all numbers of steps and faces."""
 
     work: str
-    keep: str = ""
+    further: str = ""
     scale: float = 1.0
     seed: int = 0
 
@@ -33,7 +33,7 @@ class SmallModelConfig:
 
 @dataclass(frozen=True)
 class Stage:
-    """A recipe with its settings, and the stages whose results it builds on."""
+    """A recipe with its settings, and the stages whose results it builds on beside the model that goes further."""
 
     recipe: str
     steps: int
@@ -43,13 +43,15 @@ class Stage:
 
 def stages(config: SmallModelConfig) -> tuple[Stage, ...]:
     """In the order in which they are trained; the directions come last, on codes of what is trained before."""
-    judges = (Stage("attributes", 4_000, {"batch": 64}), Stage("identity", 3_000, {"batch": 64}))
-    if config.keep:
-        return judges
+    return _further_stages(config) if config.further else _first_stages()
+
+
+def _first_stages() -> tuple[Stage, ...]:
     gan = {"batch": 32, "style_dim": 128, "channels": CHANNELS, "mapping_layers": 4, "augment": False}
     encoder = {"widths": (16, 32, 64, 64), "depths": (1, 1, 2, 1), "shared_heads": True, "squeeze_excite": True}
     return (
-        *judges,
+        Stage("attributes", 4_000, {"batch": 64}),
+        Stage("identity", 3_000, {"batch": 64}),
         Stage("stylegan2", 150_000, gan, ("attributes",)),
         Stage(
             "e4e",
@@ -67,6 +69,33 @@ def stages(config: SmallModelConfig) -> tuple[Stage, ...]:
     )
 
 
+def _further_stages(config: SmallModelConfig) -> tuple[Stage, ...]:
+    """A CPU's share: the discriminator begins alone where the model has none, and the encoder follows the generator."""
+    gan = {
+        "batch": 16,
+        "warm_start": True,
+        "generator_from_step": config.scaled(300),
+        "channels": CHANNELS,
+        "learning_rate": 2e-3,
+        "ema_ramp": 0.0,
+        "mirror": False,
+        "augment": False,
+        "fid_images": config.scaled(2_000, least=64),
+    }
+    encoder = {
+        "batch": 16,
+        "start_from_encoder": True,
+        "progressive_start": 0,
+        "progressive_every": 0,
+        "learning_rate": 5e-4,
+        "decay_share": 0.5,
+        "generated_share": 0.25,
+        "perceptual_weight": 0.0,
+        "random_noise": False,
+    }
+    return Stage("stylegan2", 8_000, gan), Stage("e4e", 1_500, encoder, ("stylegan2",))
+
+
 def job_of(stage: Stage, config: SmallModelConfig) -> TrainJob:
     """The training run of a stage; its model lies at ``model_of``."""
     steps = config.scaled(stage.steps)
@@ -74,7 +103,7 @@ def job_of(stage: Stage, config: SmallModelConfig) -> TrainJob:
         recipe=stage.recipe,
         out=model_of(stage.recipe, config),
         data=DataConfig(uri="synthfaces", size=SIZE, held_out=config.scaled(2_000, least=64)),
-        models=tuple(model_of(name, config) for name in stage.builds_on),
+        models=(*([config.further] if config.further else []), *(model_of(name, config) for name in stage.builds_on)),
         seed=config.seed,
         checkpoint_every=max(1, steps // 20),
         snapshot_every=max(1, steps // 20),
@@ -84,18 +113,14 @@ def job_of(stage: Stage, config: SmallModelConfig) -> TrainJob:
     return TrainJob(config=train, recipe=read_config(module.Config, {**stage.settings, "steps": steps}))
 
 
-def inverting_model(config: SmallModelConfig) -> str:
-    """The model with the generator and its encoder."""
-    return config.keep or model_of("e4e", config)
-
-
 def directions_job(config: SmallModelConfig, codes: str) -> TrainJob:
-    """Fits the directions on codes that the encoder of this model made; its result has all parts."""
+    """Fits the directions on codes that the encoder of this model made; its result has all parts, as the encoder's has
+    those of everything that it builds on."""
     train = TrainConfig(
         recipe="sparse_directions",
         out=model_of("sparse_directions", config),
         data=DataConfig(uri=codes, held_out=config.scaled(2_000)),
-        models=(*(model_of(stage.recipe, config) for stage in stages(config)), *filter(None, [config.keep])),
+        models=(model_of("e4e", config),),
         seed=config.seed,
         evaluate_every=250,
     )
