@@ -115,7 +115,7 @@ def _answer_one(searcher: Searcher, query: SearchQuery, *, show: str, explain: b
     if as_text:
         print_result(result, labels, explain=explain)
     else:
-        typer.echo(json.dumps(as_json(result, explain=explain), indent=2))
+        typer.echo(json.dumps(as_json(result, labels=labels if show else None, explain=explain), indent=2))
     if out:
         storage.write_bytes(out, result_sheet(searcher, result, labels))
         say(f"{out}: the question and {len(result.hits):,} hits")
@@ -137,7 +137,7 @@ def _face(searcher: Searcher, image: str, image_id: str, cut: FaceConfig | None)
 def _face_of_file(searcher: Searcher, file: str, cut: FaceConfig | None) -> Face:
     content = _read(file)
     try:
-        return searcher.cut_out(content, cut)
+        return searcher.cut_out(content, cut, file.rsplit("/", 1)[-1])
     except WrongUsage as error:
         raise WrongUsage(f"{file!r}: {error}") from error
 

@@ -13,6 +13,7 @@ from raypipe.pipeline.search.result import FoundFace, SearchResult, face_in_word
 from raypipe.pipeline.search.words import (
     answer_in_words,
     attributes_shown,
+    label_text,
     largest_parts,
     number,
     question_in_words,
@@ -52,12 +53,15 @@ def _hits_table(result: SearchResult, labels: Sequence[str], *, explain: bool) -
     table.add_column("distance", justify="right")
     if has_main:
         others = ["other attributes" if attributes else "attributes"] if others_shown else []
-        for name in (*attributes, *others, "rest"):
-            table.add_column(name, justify="right")
-    for aim in result.aims[first_like:]:
-        table.add_column(f"like {face_in_words(aim.face)} ({aim.space.split('.', 1)[1]})", justify="right")
+        for i, name in enumerate((*attributes, *others, "rest")):
+            table.add_column(f"{'+' if i else '='} {name}", justify="right")
+    for i, aim in enumerate(result.aims[first_like:], first_like):
+        like = f"like {face_in_words(aim.face)} in {aim.space.split('.', 1)[1]}"
+        table.add_column(f"{'+' if i else '='} {like}", justify="right")
+    for name in result.wanted:
+        table.add_column(f"{name}, wanted {result.wanted[name]:.2f}", justify="right", style="green")
     for name in labels:
-        table.add_column(name, style="cyan")
+        table.add_column(f"{name} (label)" if name in result.wanted else name, style="cyan")
     if explain:
         table.add_column("most of it", style="dim")
     for hit in result.hits:
@@ -65,7 +69,8 @@ def _hits_table(result: SearchResult, labels: Sequence[str], *, explain: bool) -
         if has_main:
             cells += _main_cells(hit, attributes, others_shown=others_shown)
         cells += [number(part.weight * part.distance) for part in hit.parts[first_like:]]
-        cells += ["" if hit.labels.get(name) is None else str(hit.labels[name]) for name in labels]
+        cells += [f"{intensity:.2f}" for intensity in hit.intensities.values()]
+        cells += [label_text(hit.labels.get(name)) for name in labels]
         if explain:
             parts = largest_parts(hit, LARGEST_PARTS)
             cells.append(", ".join(f"{name} {number(along)}" for name, along in parts.items()))
@@ -85,7 +90,7 @@ def _shards_table(result: SearchResult) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("shard")
     table.add_column("plan")
-    for name in ("rows", "bounds", "compared", "nearer is none than", "ms"):
+    for name in ("rows", "bounds", "compared", "others beyond", "ms"):
         table.add_column(name, justify="right")
     table.add_column("why", overflow="fold")
     for told in result.explanations:

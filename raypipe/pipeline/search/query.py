@@ -34,9 +34,13 @@ class FromIndex:
 
 @dataclass(frozen=True, eq=False)
 class FromPixels:
-    """A face cut out as the encoder takes it, uint8 [s,s,3] RGB; ``Searcher.cut_out`` makes one of a picture."""
+    """A face cut out as the encoder takes it, uint8 [s,s,3] RGB; ``Searcher.cut_out`` makes one of a picture.
+
+    ``name``: what to call it in answers.
+    """
 
     pixels: npt.NDArray[np.uint8]
+    name: str = "a picture"
 
 
 @dataclass(frozen=True, eq=False)

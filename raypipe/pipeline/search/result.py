@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,12 +15,19 @@ from raypipe.retrieval.answer import Explanation, Part
 
 @dataclass(frozen=True, kw_only=True)
 class FoundFace:
-    """A hit. ``parts``: its distance by aim, each split into its attributes and the rest. ``labels``: see the index."""
+    """A hit.
+
+    Attributes:
+        parts: its distance by aim, each split into its attributes and the rest.
+        intensities: of the attributes that matter, on the scale of adjustments.
+        labels: what the index's label columns say.
+    """
 
     rank: int
     id: str
     distance: float
     parts: tuple[Part, ...]
+    intensities: Mapping[str, float]
     labels: Mapping[str, Any]
     place: Place
 
@@ -40,17 +47,19 @@ class SearchResult:
 
     Attributes:
         aims: what was looked for, in the order of each hit's parts.
+        wanted: the intensities that were looked for, of the attributes that matter, on the scale of adjustments.
         exact: certified: no row that may be a hit is nearer than these.
         recall: what was asked for, or what the index was built for.
         more: there is another page.
         rows: that may be hits.
         covered: the share of the index's rows that was searched.
         explanations: what was done, shard by shard.
-        ms: from the question to the answer; shared by the questions of one call.
+        ask_ms, search_ms: to make vectors of the question, and to find the nearest; both of all questions of a call.
     """
 
     query: SearchQuery
     aims: tuple[AskedAim, ...]
+    wanted: Mapping[str, float]
     hits: tuple[FoundFace, ...]
     exact: bool
     recall: float
@@ -58,7 +67,8 @@ class SearchResult:
     rows: int
     covered: float
     explanations: tuple[Explanation, ...]
-    ms: float
+    ask_ms: float
+    search_ms: float
 
     @property
     def compared(self) -> int:
@@ -71,11 +81,11 @@ class SearchResult:
         return tuple(dict.fromkeys(explanation.plan for explanation in self.explanations))
 
 
-def as_json(result: SearchResult, *, explain: bool = False) -> dict[str, Any]:
-    """Plain values. ``explain``: with what was done on each shard."""
+def as_json(result: SearchResult, *, labels: Sequence[str] | None = None, explain: bool = False) -> dict[str, Any]:
+    """Plain values. ``labels``: which of them hits are told with; None: all. ``explain``: what was done, by shard."""
     told: dict[str, Any] = {
         "query": _query_json(result),
-        "hits": [_hit_json(hit) for hit in result.hits],
+        "hits": [_hit_json(hit, labels) for hit in result.hits],
         "page": result.query.page,
         "more": result.more,
         "exact": result.exact,
@@ -84,7 +94,8 @@ def as_json(result: SearchResult, *, explain: bool = False) -> dict[str, Any]:
         "covered": result.covered,
         "plans": list(result.plans),
         "compared": result.compared,
-        "ms": round(result.ms, 3),
+        "ask_ms": round(result.ask_ms, 3),
+        "search_ms": round(result.search_ms, 3),
     }
     if explain:
         told["shards"] = [_explanation_json(explanation) for explanation in result.explanations]
@@ -95,7 +106,7 @@ def face_in_words(face: Face) -> str:
     """What a face is, in a word or two."""
     if isinstance(face, FromIndex):
         return face.id
-    return "codes" if isinstance(face, FromCodes) else "a picture"
+    return "codes" if isinstance(face, FromCodes) else face.name
 
 
 def _query_json(result: SearchResult) -> dict[str, Any]:
@@ -105,6 +116,7 @@ def _query_json(result: SearchResult) -> dict[str, Any]:
         "adjust": dict(query.adjust),
         "move": dict(query.move),
         "prefer": dict(query.prefer),
+        "wanted": dict(result.wanted),
         "where": None if query.where is None else condition_as_json(query.where),
         "k": query.k,
         "exclude_own": query.exclude_own,
@@ -113,13 +125,14 @@ def _query_json(result: SearchResult) -> dict[str, Any]:
     }
 
 
-def _hit_json(hit: FoundFace) -> dict[str, Any]:
+def _hit_json(hit: FoundFace, labels: Sequence[str] | None) -> dict[str, Any]:
     return {
         "rank": hit.rank,
         "id": hit.id,
         "distance": hit.distance,
         "parts": [{**asdict(part), "attributes": dict(part.attributes)} for part in hit.parts],
-        "labels": dict(hit.labels),
+        "intensities": dict(hit.intensities),
+        "labels": {name: value for name, value in hit.labels.items() if labels is None or name in labels},
     }
 
 

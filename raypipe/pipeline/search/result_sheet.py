@@ -13,7 +13,7 @@ from raypipe.pipeline.search.query import Face, FromCodes, FromPixels
 from raypipe.pipeline.search.result import AskedAim, FoundFace, SearchResult, face_in_words
 from raypipe.pipeline.search.searcher import Searcher
 from raypipe.pipeline.search.sheet import Tile, draw_sheet
-from raypipe.pipeline.search.words import answer_in_words, attributes_shown, number, question_in_words, split_of
+from raypipe.pipeline.search.words import answer_in_words, label_text, number, question_in_words
 
 ATTRIBUTES_SHOWN = 4
 
@@ -51,8 +51,7 @@ def _adjusted_tile(searcher: Searcher, result: SearchResult) -> Tile:
     with torch.no_grad():
         wanted = method.adjusted(columns, Query(query.adjust, query.prefer, {}, query.move))
         made = method.render(wanted, faces.to_signed(pixels).to(searcher.model.device))
-    told = [f"{name} {value:g}" for name, value in query.adjust.items()]
-    told += [f"{name} {value:+g}" for name, value in query.move.items()]
+    told = [f"{name} {result.wanted[name]:.2f}" for name in (*query.adjust, *query.move)]
     return Tile(faces.to_pixels(made)[0], ("looked for", *_at_most(told)))
 
 
@@ -65,11 +64,8 @@ def _picture_of(searcher: Searcher, face: Face) -> Pixels | str:
 
 
 def _lines(hit: FoundFace, result: SearchResult, labels: Sequence[str]) -> tuple[str, ...]:
-    told: list[str] = []
-    if result.query.face is not None:
-        shown, _, _ = split_of(hit.parts[0], attributes_shown(result))
-        told = [f"{name} {number(along)}" for name, along in shown.items()]
-    values = [f"{name}={hit.labels.get(name)}" for name in labels]
+    told = [f"{name} {intensity:.2f}" for name, intensity in hit.intensities.items()]
+    values = [f"{name} = {label_text(hit.labels.get(name))}" for name in labels]
     return (f"{hit.rank}  {hit.id}", f"distance {number(hit.distance)}", *_at_most(told), *values)
 
 

@@ -24,7 +24,7 @@ from raypipe.retrieval.answer import Answer, Diversity, Hit, Wish
 from raypipe.retrieval.filters import AllOf, AnyOf, Filter, Not, Null, OneOf
 from raypipe.retrieval.index import Index, open_index
 from raypipe.retrieval.shard_writer import ID
-from raypipe.retrieval.space import Aim, make_target
+from raypipe.retrieval.space import Aim, Array, make_target
 from raypipe.weights import open_bundle
 
 Columns = dict[str, Tensor]
@@ -37,6 +37,19 @@ class _Question:
     query: SearchQuery
     aims: tuple[AskedAim, ...]
     asked: tuple[Query, ...]
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Where an attribute stands among the coordinates of the first aim's space, and there, the ends of adjustments."""
+
+    place: int
+    least: float
+    most: float
+
+    def intensity(self, coordinates: Array) -> float:
+        length = self.most - self.least
+        return (float(coordinates[self.place]) - self.least) / length if length else 0.0
 
 
 class Searcher:
@@ -70,6 +83,7 @@ class Searcher:
         questions = [self._question(query) for query in queries]
         faces = self._faces_of_index([id for query in queries for id in query.own_ids])
         aims = [self._targets(question, faces) for question in questions]
+        asked = time.perf_counter()
         by_wish: dict[Wish, list[int]] = {}
         for i, query in enumerate(queries):
             by_wish.setdefault(self._wish(query), []).append(i)
@@ -79,11 +93,14 @@ class Searcher:
             bindings = {name: self.model.binding(name) for name in names}
             found = self.index.search([aims[i] for i in places], wish, asked=bindings, threads=self._threads)
             answers |= dict(zip(places, found, strict=True))
-        ms = (time.perf_counter() - started) * 1e3
-        return [self._result(question, answers[i], ms) for i, question in enumerate(questions)]
+        ms = (asked - started) * 1e3, (time.perf_counter() - asked) * 1e3
+        return [
+            self._result(question, aims[i], self._scales(question, faces), answers[i], ms)
+            for i, question in enumerate(questions)
+        ]
 
-    def cut_out(self, content: bytes, face: FaceConfig | None = None) -> FromPixels:
-        """The face of a picture file, cut out as the collection's were, or as ``face`` says.
+    def cut_out(self, content: bytes, face: FaceConfig | None = None, name: str = "a picture") -> FromPixels:
+        """The face of a picture file, cut out as the collection's were, or as ``face`` says. ``name``: to call it by.
 
         Raises:
             WrongUsage: no picture, or no face in it.
@@ -91,7 +108,7 @@ class Searcher:
         decoded = FaceDecoder(face or self.collection.face_config(), self.model.image_size)(content, None)
         if decoded.pixels is None:
             raise WrongUsage(f"{decoded.status}: {decoded.error}")
-        return FromPixels(decoded.pixels)
+        return FromPixels(decoded.pixels, name)
 
     def columns_of(self, face: Face, space: str) -> Columns:
         """The codes of one face, [1, ...] by column, as the method of ``space`` asks with them.
@@ -137,6 +154,27 @@ class Searcher:
             told = self.index.manifest.spaces[aim.space].space
             aims.append(Aim(aim.space, make_target(told, vector, asked.prefer), aim.weight))
         return aims
+
+    def _scales(self, question: _Question, known: dict[str, Columns]) -> dict[str, _Scale]:
+        """Of the attributes that matter: a query adjusted to 0 and one adjusted to 1 tell the ends."""
+        if question.query.face is None:
+            return {}
+        (method_name, space), aim = question.aims[0].space.split(".", 1), question.aims[0]
+        method, coordinates = self.model.method(method_name), self.index.manifest.spaces[aim.space].space.coordinates
+        names = [
+            name for name in question.query.attributes_that_matter if name in coordinates and name in method.attributes
+        ]
+        if not names:
+            return {}
+        columns = self._columns(aim.face, aim.space, known)
+        ends = []
+        with torch.no_grad():
+            for amount in (0.0, 1.0):
+                asked = Query(adjust=dict.fromkeys(names, amount), prefer={}, references={})
+                ends.append(method.query(space, columns, asked)[0].tolist())
+        return {
+            name: _Scale(place, ends[0][place], ends[1][place]) for name in names for place in [coordinates.index(name)]
+        }
 
     def _columns(self, face: Face, space: str, known: dict[str, Columns]) -> Columns:
         method = space.split(".", 1)[0]
@@ -196,7 +234,9 @@ class Searcher:
                     f"the index has no label column {IDENTITY!r}: its faces cannot be told apart by person"
                 )
 
-    def _result(self, question: _Question, answer: Answer, ms: float) -> SearchResult:
+    def _result(
+        self, question: _Question, aims: list[Aim], scales: dict[str, _Scale], answer: Answer, ms: tuple[float, float]
+    ) -> SearchResult:
         query = question.query
         own = query.own_ids if query.exclude_own else ()
         hits = [hit for hit in answer.hits if hit.id not in own]
@@ -212,12 +252,14 @@ class Searcher:
         return SearchResult(
             query=query,
             aims=question.aims,
+            wanted={name: scale.intensity(aims[0].target.wanted) for name, scale in scales.items()},
             hits=tuple(
                 FoundFace(
                     rank=first + 1 + i,
                     id=hit.id,
                     distance=hit.distance,
                     parts=hit.parts,
+                    intensities=self._intensities(hit, question.aims[0].space, scales),
                     labels=labels[i],
                     place=self._place(hit.shard, hit.row, hit.id),
                 )
@@ -229,8 +271,15 @@ class Searcher:
             rows=sum(explanation.rows for explanation in answer.explanations),
             covered=sum(alive[explanation.shard] for explanation in answer.explanations) / max(1, manifest.rows),
             explanations=tuple(answer.explanations),
-            ms=ms,
+            ask_ms=ms[0],
+            search_ms=ms[1],
         )
+
+    def _intensities(self, hit: Hit, space: str, scales: dict[str, _Scale]) -> dict[str, float]:
+        if not scales:
+            return {}
+        vector = self.index.vector(space, hit.shard, hit.row)
+        return {name: scale.intensity(vector) for name, scale in scales.items()}
 
     def _labels(self, hits: Sequence[Hit]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from raypipe.pipeline.search.conditions import as_text
 from raypipe.pipeline.search.result import AskedAim, FoundFace, SearchResult, face_in_words
 from raypipe.retrieval.answer import Part
@@ -13,9 +11,9 @@ def question_in_words(result: SearchResult) -> str:
     """What was asked, in a line."""
     query, aims = result.query, result.aims
     told = [" + ".join(_aim_in_words(aim, len(aims) > 1) for aim in aims)]
-    told += (
-        _pairs("adjusted to", query.adjust) + _pairs("moved by", query.move, "+g") + _pairs("preferred", query.prefer)
-    )
+    told += [f"{name} adjusted to {amount:g}" for name, amount in query.adjust.items()]
+    told += [f"{name} moved by {amount:+g}, to {result.wanted[name]:.2f}" for name, amount in query.move.items()]
+    told += [f"{name} preferred {weight:g} times" for name, weight in query.prefer.items()]
     if query.where is not None:
         told.append(f"where {as_text(query.where)}")
     if query.exclude_identity:
@@ -36,7 +34,7 @@ def answer_in_words(result: SearchResult) -> str:
         f"{result.rows:,} rows can be hits",
         f"{scanned:,} bounds looked at" if scanned else "",
         f"{result.compared:,} compared in full",
-        f"{result.ms:,.1f} ms",
+        f"{result.search_ms:,.1f} ms",
     ]
     return ", ".join(part for part in told if part)
 
@@ -68,10 +66,13 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def label_text(value: object) -> str:
+    """A label as it is shown: nothing where there is none."""
+    if isinstance(value, float):
+        return number(value)
+    return "" if value is None else str(value)
+
+
 def _aim_in_words(aim: AskedAim, is_one_of_many: bool) -> str:
     weight = f"{aim.weight:g} x " if is_one_of_many and aim.weight != 1.0 else ""
     return f"{weight}{aim.space} like {face_in_words(aim.face)}"
-
-
-def _pairs(what: str, numbers: Mapping[str, float], form: str = "g") -> list[str]:
-    return [f"{name} {what} {value:{form}}" for name, value in numbers.items()]

@@ -179,15 +179,19 @@ def test_the_result_is_json_and_stays_so(collection: SmallCollection, searcher: 
     text = json.dumps(first, allow_nan=False)
     told = json.loads(text)
     assert list(told) == [
-        "query", "hits", "page", "more", "exact", "recall", "rows", "covered", "plans", "compared", "ms", "shards",
+        "query", "hits", "page", "more", "exact", "recall", "rows", "covered", "plans", "compared", "ask_ms",
+        "search_ms", "shards",
     ]  # fmt: skip
     assert told["hits"] == json.loads(json.dumps(again["hits"]))
     assert told["query"]["where"] == {"column": "Male", "=": 1}
     hit = told["hits"][0]
-    assert list(hit) == ["rank", "id", "distance", "parts", "labels"]
+    assert list(hit) == ["rank", "id", "distance", "parts", "intensities", "labels"]
     assert list(hit["parts"][0]) == ["space", "weight", "distance", "attributes", "rest"]
     assert list(hit["parts"][0]["attributes"]) == list(NAMES)
     assert list(hit["labels"]) == ["uri", "Male", "age", "hair", "identity"], "internal columns are not shown"
+    row = int(hit["id"].removeprefix("face-"))
+    assert hit["intensities"] == {"Smiling": pytest.approx((collection.vectors[W_PLUS][row, 0] + 3) / 8, abs=1e-6)}
+    assert told["query"]["wanted"] == {"Smiling": pytest.approx(0.9)}
     assert sum(shard["rows"] for shard in told["shards"]) == told["rows"] == FACES // 2
 
 
