@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,15 +29,15 @@ class Logs:
     def __init__(self, out: str, from_step: int) -> None:
         self._out = out
         self._lines = [line for line in _lines_of(out) if line["step"] <= from_step]
-        self._scalars = _tensorboard(out, from_step)
+        self._board = _tensorboard(out, from_step)
 
     def add(self, step: int, numbers: Mapping[str, float]) -> None:
         self._lines.append({"step": step, **numbers})
         if storage.is_local(self._out):
             self.flush()
-        if self._scalars is not None:
+        if self._board is not None:
             for name, value in numbers.items():
-                self._scalars(name, value, step)
+                self._board.add_scalar(name, value, step)
 
     def flush(self) -> None:
         """Write ``metrics.jsonl``. To an object store it goes with the checkpoints only."""
@@ -48,6 +48,10 @@ class Logs:
         """[rows, columns, 3, h, w] in [-1,1] as one PNG; nothing where there are no rows."""
         if len(pictures):
             storage.write_bytes(storage.join(self._out, SAMPLES, f"step-{step:09d}.png"), grid_png(pictures))
+
+    def close(self) -> None:
+        if self._board is not None:
+            self._board.close()
 
 
 def clear_logs(out: str) -> None:
@@ -80,14 +84,12 @@ def _lines_of(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in content.splitlines()]
 
 
-def _tensorboard(out: str, from_step: int) -> Callable[[str, float, int], None] | None:
-    """A writer of scalars; None where the output is no local folder or the package is not installed."""
+def _tensorboard(out: str, from_step: int) -> Any:
+    """A ``SummaryWriter``; None where the output is no local folder or the package is not installed."""
     if not storage.is_local(out):
         return None
     try:
         from tensorboardX import SummaryWriter
     except ModuleNotFoundError:
         return None
-    folder = storage.join(storage.absolute(out), TENSORBOARD)
-    add_scalar: Callable[[str, float, int], None] = SummaryWriter(folder, purge_step=from_step + 1).add_scalar
-    return add_scalar
+    return SummaryWriter(storage.join(storage.absolute(out), TENSORBOARD), purge_step=from_step + 1)

@@ -11,7 +11,7 @@ import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from raypipe.pipeline.train.config import TrainConfig
 from raypipe.pipeline.train.logs import Logs
 from raypipe.pipeline.train.order import Rows
 from raypipe.pipeline.train.readers import Reader, as_columns
+from raypipe.pipeline.train.sums import Sums
 
 SAMPLE_ROWS = 8
 
@@ -66,8 +67,9 @@ class Loop:
         is_told: whether the run is to end before its last step. With several workers it is enough that one is told.
         best: known to the first worker only.
         steps_done: in this run.
-        seconds: what this run's time went to: ``data`` (waiting for batches), ``steps``, ``evaluation`` (and samples),
-            ``checkpoints``.
+        seconds: what this run's time went to: ``start`` (until the first batch), ``data`` (waiting for the others),
+            ``steps``, ``evaluation`` (and samples), ``checkpoints``.
+        sums: of the steps' numbers since the last log.
     """
 
     config: TrainConfig
@@ -84,6 +86,10 @@ class Loop:
     best: Best | None = None
     steps_done: int = 0
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    sums: Sums = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sums = Sums(self.share)
 
     @property
     def images(self) -> int:
@@ -106,20 +112,22 @@ class Loop:
         Raises:
             Diverged: a number is not finite or too large; the checkpoints from before stay.
         """
-        step = self._resume()
-        logs = Logs(self.config.out, step) if self.is_first else None
-        sums = _Sums(self.share)
-        with closing(self.batches.from_step(step)) as batches:
+        with self._timed("start"):
+            step = self._resume()
+        with (
+            closing(Logs(self.config.out, step)) if self.is_first else nullcontext() as logs,
+            closing(self.batches.from_step(step)) as batches,
+        ):
             while step < self.steps and not self._is_to_end(step):
-                with self._timed("data"):
+                with self._timed("data" if self.steps_done else "start"):
                     arrays = next(batches)
                 with self._timed("steps"):
-                    sums.add(self.recipe.step(as_columns(arrays, self.device)))
+                    self.sums.add(self.recipe.step(as_columns(arrays, self.device)))
                 step += 1
                 self.steps_done += 1
-                self._after_step(step, sums, logs, is_last=step == self.steps)
-        if step < self.steps:
-            self._save(step, logs)
+                self._after_step(step, logs, is_last=step == self.steps)
+            if step < self.steps:
+                self._save(step, logs)
         return step
 
     def held_out_batches(self) -> Iterator[Columns]:
@@ -140,6 +148,8 @@ class Loop:
         state = self.checkpoints.load(steps[-1], self.device)
         self.recipe.load_state_dict(state["recipe"])
         self.best = None if state["best"] is None else Best(**state["best"])
+        if "sums" in state:  # checkpoints of earlier versions have none
+            self.sums.load_state_dict(state["sums"])
         return steps[-1]
 
     def _is_to_end(self, step: int) -> bool:
@@ -152,13 +162,13 @@ class Loop:
         self.share.average([told])
         return bool(told > 0)
 
-    def _after_step(self, step: int, sums: _Sums, logs: Logs | None, *, is_last: bool) -> None:
+    def _after_step(self, step: int, logs: Logs | None, *, is_last: bool) -> None:
         config = self.config
         numbers: Mapping[str, float] = {}
         is_checkpoint = is_last or _is_due(step, config.checkpoint_every) or _is_due(step, config.evaluate_every)
         if is_checkpoint or _is_due(step, config.log_every):
             with self._timed("steps"):  # a GPU's work is waited for here
-                numbers = sums.take()
+                numbers = self.sums.take()
             self._check(step, numbers)
             if logs is not None:
                 logs.add(step, numbers)
@@ -209,37 +219,12 @@ class Loop:
         best = None if self.best is None else vars(self.best)
         with self._timed("checkpoints"):
             logs.flush()
-            self.checkpoints.save(step, {"recipe": state, "best": best}, best=self.best.step if self.best else step)
+            content = {"recipe": state, "best": best, "sums": self.sums.state_dict()}
+            self.checkpoints.save(step, content, best=self.best.step if self.best else step)
 
     def _last_good(self) -> str:
         steps = self.checkpoints.steps()
         return f"The last good checkpoint is that of step {steps[-1]:,}." if steps else "There is no checkpoint yet."
-
-
-class _Sums:
-    """Sums of the steps' numbers, on the device until they are asked for."""
-
-    def __init__(self, share: Share) -> None:
-        self._share = share
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
-        self._begun = time.monotonic()
-        self._steps = 0
-
-    def add(self, numbers: Mapping[str, Tensor]) -> None:
-        self._steps += 1
-        for name, number in numbers.items():
-            self._sums[name] = self._sums.get(name, torch.zeros((), device=number.device)) + number
-            self._counts[name] = self._counts.get(name, 0) + 1
-
-    def take(self) -> dict[str, float]:
-        """Means over the steps that gave the number, and over the workers; then begin again."""
-        means = {name: self._sums[name] / self._counts[name] for name in sorted(self._sums)}
-        self._share.average(list(means.values()))
-        seconds = time.monotonic() - self._begun
-        told = {name: float(mean) for name, mean in means.items()} | {"steps_per_s": self._steps / max(seconds, 1e-9)}
-        self._sums, self._counts, self._begun, self._steps = {}, {}, time.monotonic(), 0
-        return told
 
 
 def _is_due(step: int, every: int) -> bool:

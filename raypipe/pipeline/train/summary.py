@@ -19,6 +19,7 @@ from raypipe.weights import MODEL_FILE
 EXAMPLES = 5
 
 ADVICE = {
+    "start": "starting up was the bottleneck: longer runs pay it once",
     "data": "reading the data is the bottleneck: more CPU cores help, a faster device does not",
     "steps": "the steps are the bottleneck: a faster device or more workers help, faster reading does not",
     "evaluation": "evaluations and samples are the bottleneck: make run.evaluate_every and run.snapshot_every larger",
@@ -85,7 +86,7 @@ def run_record(
         "images_of_last_run": loop.images,
         "images_per_s": round(loop.images / max(seconds, 1e-9), 2),
         "stage_seconds": {name: round(loop.seconds[name], 1) for name in ADVICE},
-        "bottleneck": bottleneck(loop.seconds),
+        "bottleneck": bottleneck(loop.seconds) if loop.steps_done else "nothing was left to do",
         "rejected_rows": _count_on_all_workers(rejected, loop),
         "rejected_examples": list(rejected.values())[:EXAMPLES],
         "versions": {"raypipe": __version__, "torch": torch.__version__, "python": platform.python_version()},
@@ -94,11 +95,8 @@ def run_record(
 
 def bottleneck(seconds: Mapping[str, float]) -> str:
     """One sentence: what most of the time went to."""
-    total = sum(seconds.values())
-    if not total:
-        return "nothing was left to do"
     busiest = max(ADVICE, key=lambda name: seconds.get(name, 0.0))
-    return f"{ADVICE[busiest]} ({seconds[busiest] / total:.0%} of the time)"
+    return f"{ADVICE[busiest]} ({seconds[busiest] / sum(seconds.values()):.0%} of the time)"
 
 
 def _count_on_all_workers(rejected: Mapping[int, str], loop: Loop) -> int:

@@ -77,9 +77,18 @@ def test_a_run_that_was_cut_off_ends_as_the_unbroken_one(tmp_path: Path) -> None
     assert resumed.best == unbroken.best
     assert {path.name for path in (cut / "samples").iterdir()} == {path.name for path in (whole / "samples").iterdir()}
     assert [line["step"] for line in numbers_of(cut)] == [4, 5, 8, 10, 10, 12, 15, 16, 20, 20, 23, 23]
-    for line, expected in zip(numbers_of(cut), numbers_of(whole), strict=True):
-        if line["step"] != 12:  # means over the steps since the last line, of which the cut run had fewer
-            assert line == expected
+    assert numbers_of(cut) == numbers_of(whole)
+
+
+def test_a_run_that_ends_between_two_logs_goes_on_with_the_same_means(tmp_path: Path) -> None:
+    whole, stopped = make_loop(tmp_path / "whole"), make_loop(tmp_path / "cut")
+    whole.run()
+    steps: list[int] = []
+    stopped.watch = lambda progress: steps.append(progress.step)
+    stopped.is_told = lambda: steps[-1:] == [14]
+    assert stopped.run() == 14
+    assert make_loop(tmp_path / "cut").run() == STEPS
+    assert numbers_of(tmp_path / "cut") == numbers_of(tmp_path / "whole")
 
 
 def test_the_last_checkpoints_stay_and_the_best_one(tmp_path: Path) -> None:
