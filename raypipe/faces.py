@@ -15,6 +15,7 @@ from torch import Tensor
 from raypipe.errors import WrongUsage
 
 OK = "ok"
+DELETED = "deleted"
 
 STATUSES: Mapping[str, str] = {
     OK: "encoded; every code column is set",
@@ -38,19 +39,21 @@ STATUSES: Mapping[str, str] = {
     "crashed": "decoding killed its process",
     "missing_id": "the source gives no id for this row",
     "duplicate_id": "an earlier row has the same id",
+    DELETED: "wiped by raypipe index compact --codes; only the id is left",
 }
 """Every value that the ``status`` column can have, and what it means."""
 
 
 def statuses_matching(patterns: Sequence[str]) -> frozenset[str]:
-    """The statuses that match any of the patterns, ``fetch_*`` say.
+    """The statuses that match any of the patterns, ``fetch_*`` say. ``deleted`` has to be named in full: what was
+    wiped must not come back by a ``*``.
 
     Raises:
         WrongUsage: a pattern that matches no status but ``ok``.
     """
     found: set[str] = set()
     for pattern in patterns:
-        matches = set(fnmatch.filter(STATUSES, pattern)) - {OK}
+        matches = set(fnmatch.filter(STATUSES, pattern)) - ({OK} if pattern == DELETED else {OK, DELETED})
         if not matches:
             raise WrongUsage(f"{pattern!r} matches no status; statuses: {', '.join(s for s in STATUSES if s != OK)}")
         found |= matches

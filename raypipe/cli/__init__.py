@@ -17,6 +17,7 @@ app = LazyGroup(
         LazyCommand("demo", "raypipe.cli.demo:demo_command", "Draw made-up faces, encode them, show the result."),
         LazyCommand("encode", "raypipe.cli.encode:encode_command", "Images to latent codes in Parquet."),
         LazyCommand("train", "raypipe.cli.train:train_command", "Train a network, or fit attribute directions."),
+        LazyCommand("index", "raypipe.cli.index:app", "Codes to an index that answers searches, and its upkeep."),
         LazyCommand("search", "raypipe.cli.search:search_command", "Faces like one, but: exact for any preference."),
         LazyCommand("edit", "raypipe.cli.edit:edit_command", "Change attributes of a face."),
         LazyCommand(

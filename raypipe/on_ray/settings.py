@@ -51,3 +51,21 @@ class TrainOnRay:
             raise WrongUsage(f"workers must be at least 1, got {self.workers}")
         if min(self.worker_cpus, self.read_cpus, self.max_failures) < 0 or self.start_timeout_s < 1:
             raise WrongUsage(f"CPUs and failures are at least 0 and times at least 1 s, got {self}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexOnRay:
+    """How building an index uses a cluster. 0 means: chosen from the cluster.
+
+    ``workers``: shards made at once, at most. ``worker_cpus``: CPUs (and compute threads) of each. ``retries``: how
+    often a shard whose worker died is made again before the job gives up.
+    """
+
+    address: str = ""
+    workers: int = 0
+    worker_cpus: float = 1.0
+    retries: int = 3
+
+    def __post_init__(self) -> None:
+        if min(self.workers, self.retries) < 0 or self.worker_cpus <= 0:
+            raise WrongUsage(f"workers and retries are at least 0 and CPUs over 0, got {self}")

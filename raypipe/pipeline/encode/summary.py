@@ -96,7 +96,9 @@ class Summary:
 
     @property
     def rejected_share(self) -> float:
-        return 1.0 - self.statuses.get(faces.OK, 0) / max(1, self.rows)
+        """Of the rows that were not deleted on purpose."""
+        rows = self.rows - self.statuses.get(faces.DELETED, 0)
+        return 1.0 - self.statuses.get(faces.OK, 0) / rows if rows else 0.0
 
     def in_words(self) -> str:
         """The closing lines of a run."""

@@ -1,0 +1,211 @@
+"""Building an index, and adding to one, from codes to the published version. Where shards are made is an argument."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from raypipe import storage
+from raypipe.errors import OutputInUse, RaypipeError, WrongUsage
+from raypipe.pipeline.encode.lease import Lease
+from raypipe.pipeline.index.codes import rejected_of
+from raypipe.pipeline.index.sampling import Pick, sample_picks
+from raypipe.pipeline.index.spaces import Spaces
+from raypipe.pipeline.index.stage import ShardReport, Work, finished_shards
+from raypipe.pipeline.index.summary import RunRecord, Summary
+from raypipe.retrieval.build import IndexSettings, fit_spaces, publish_new, stage_reductions
+from raypipe.retrieval.changes import append_shards, refuse_known_ids, sweep
+from raypipe.retrieval.files import FileInfo
+from raypipe.retrieval.manifest import Manifest, SpaceEntry, read_manifest, versions
+from raypipe.retrieval.shard_writer import Block
+
+STATE = "_index"
+RUN = "run.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is to be done. ``is_append``: the shards go into the index that is there, in its form."""
+
+    work: Work
+    spaces: Spaces
+    settings: IndexSettings
+    config: Mapping[str, Any]
+    is_append: bool
+
+    @property
+    def sources(self) -> dict[str, str]:
+        return {codes.hash: codes.uri for codes in self.work.datasets}
+
+
+class Runner(Protocol):
+    """Where vectors are computed and shards are written. ``workers`` says it in words."""
+
+    @property
+    def workers(self) -> str: ...
+
+    @property
+    def worker_count(self) -> int: ...
+
+    def sample(self, work: Work, picks: Sequence[Pick]) -> Iterator[Block]:
+        """Vectors of the picked rows, in their order."""
+
+    def stage(
+        self, work: Work, entries: Mapping[str, SpaceEntry], numbers: Sequence[int], moved: Callable[[int], None]
+    ) -> Iterator[ShardReport]:
+        """Do these shards, in any order; ``moved`` is told how many rows were worked on since it was last told."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """Measured on the way, for ``run.json``."""
+
+
+def run_job(job: Job, runner: Runner, *, say: Callable[[str], None], watch: Callable[[RunRecord], None]) -> Summary:
+    """Do the job, or what is left of it.
+
+    Raises:
+        OutputInUse: another job is writing there, or another index is there.
+        WrongUsage: ids that are there already.
+    """
+    work = job.work
+    rejected = rejected_of(work.datasets)
+    with Lease(lease_uri(work.out), say) as lease:
+        remove_scratch(work.out)
+        record = RunRecord(config=job.config, workers=runner.workers, worker_count=runner.worker_count)
+        if is_done(job):
+            return Summary(
+                out=work.out, manifest=read_manifest(work.out), rejected=rejected, run=record.to_json("done")
+            )
+        storage.write_bytes(storage.join(work.out, STATE, "plan.json"), json.dumps({"plan": work.plan}).encode())
+        state = "failed"
+        try:
+            entries = _entries(job, runner, record, say)
+            reports = _stage_all(job, runner, entries, record, lease, watch)
+            manifest = _publish(job, entries, [reports[number] for number in sorted(reports)], record)
+            state = "done"
+        finally:
+            told = {**record.to_json(state), **runner.facts()}
+            storage.write_bytes(storage.join(work.out, RUN), json.dumps(told, indent=2).encode())
+    return Summary(out=work.out, manifest=manifest, rejected=rejected, run=told)
+
+
+def lease_uri(out: str) -> str:
+    """Whoever makes shards or deletes files holds it."""
+    return storage.join(out, STATE, "lease.json")
+
+
+def remove_scratch(out: str) -> None:
+    """Delete what killed jobs left half written. For the holder of the lease."""
+    fs, root = storage.filesystem(out)
+    if storage.is_local(out) and fs.exists(root):
+        for path in fs.ls(root, detail=False):
+            name = str(path).rsplit("/", 1)[-1]
+            if name.startswith(".staging-") and not name.startswith(".staging-plan-"):
+                fs.rm(path, recursive=True)
+
+
+def is_done(job: Job) -> bool:
+    """An earlier run of the same job came to its end.
+
+    Raises:
+        OutputInUse: another index is there.
+        WrongUsage: other files are.
+    """
+    out = job.work.out
+    if job.is_append:
+        return set(job.sources) <= set(read_manifest(out).sources)
+    begun = _begun(out)
+    if not versions(out):
+        if begun is None:
+            _refuse_foreign_files(out)
+        return False
+    if begun != job.work.plan:
+        raise OutputInUse(
+            f"{out!r} holds another index already: raypipe index append adds to it; or choose another place"
+        )
+    return True
+
+
+def _begun(out: str) -> str | None:
+    """The plan of the job that began there."""
+    try:
+        return str(json.loads(storage.read_bytes(storage.join(out, STATE, "plan.json")))["plan"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise RaypipeError(f"{out}: {STATE}/plan.json is damaged ({error}): delete it") from error
+
+
+def _refuse_foreign_files(out: str) -> None:
+    fs, root = storage.filesystem(out)
+    fs.invalidate_cache()
+    names = [str(path).rsplit("/", 1)[-1] for path in fs.ls(root, detail=False)] if fs.exists(root) else []
+    if found := sorted(name for name in names if name != STATE and not name.startswith(".")):
+        more = ", ..." if len(found) > 3 else ""
+        raise WrongUsage(f"{out!r} is not empty and no index (it holds {', '.join(found[:3])}{more}); choose another")
+
+
+def _entries(job: Job, runner: Runner, record: RunRecord, say: Callable[[str], None]) -> Mapping[str, SpaceEntry]:
+    """How rows are held: as the index has it; of a new one as an earlier run fitted it; else fitted now."""
+    if job.is_append:
+        return read_manifest(job.work.out).spaces
+    forms, bindings = job.spaces.forms, job.spaces.bindings
+    uri = storage.join(job.work.staging, "spaces.json")
+    try:
+        files = {name: FileInfo(**file) for name, file in json.loads(storage.read_bytes(uri)).items()}
+        return {name: SpaceEntry(bindings[name], forms[name], job.settings.precision, files[name]) for name in bindings}
+    except FileNotFoundError:
+        pass
+    with record.timed("sample"):
+        blocks = list(runner.sample(job.work, sample_picks(job.work.datasets, job.settings, job.spaces.forms)))
+    if not sum(block.rows for block in blocks):
+        raise WrongUsage("not one of the sampled faces has a vector that can be searched for")
+    with record.timed("fit"):
+        fitted = fit_spaces(job.settings, job.spaces.forms, [block for block in blocks if block.rows])
+        entries = stage_reductions(job.work.out, fitted, bindings)
+    told = {name: dataclasses.asdict(entry.reduction) for name, entry in entries.items()}
+    storage.write_bytes(uri, json.dumps(told).encode())
+    return entries
+
+
+def _stage_all(
+    job: Job,
+    runner: Runner,
+    entries: Mapping[str, SpaceEntry],
+    record: RunRecord,
+    lease: Lease,
+    watch: Callable[[RunRecord], None],
+) -> dict[int, ShardReport]:
+    reports = finished_shards(job.work)
+    left = [number for number in range(len(job.work.cuts)) if number not in reports]
+    record.begin(rows=sum(job.work.cuts[n].last - job.work.cuts[n].first for n in left), before=list(reports.values()))
+
+    def moved(rows: int) -> None:
+        lease.check()
+        record.done += rows
+        watch(record)
+
+    for report in runner.stage(job.work, entries, left, moved) if left else ():
+        reports[report.number] = report
+        record.add(report)
+    return reports
+
+
+def _publish(
+    job: Job, entries: Mapping[str, SpaceEntry], reports: Sequence[ShardReport], record: RunRecord
+) -> Manifest:
+    """Nothing is visible before; then the staging folder goes."""
+    out, shards = job.work.out, [report.entry for report in reports if report.entry]
+    with record.timed("publish"):
+        if job.is_append:
+            manifest = append_shards(out, job.spaces.bindings, shards, sources=job.sources)
+        else:
+            if len(job.work.datasets) > 1:
+                refuse_known_ids(out, (), shards)
+            manifest = publish_new(out, entries, shards, recall=job.settings.recall, sources=job.sources)
+        storage.remove(job.work.staging, recursive=True)
+        if not job.is_append:
+            sweep(out)
+    return manifest

@@ -1,0 +1,42 @@
+"""An index made in this process, shard by shard."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from raypipe.pipeline.index.codes import ahead
+from raypipe.pipeline.index.sampling import Pick
+from raypipe.pipeline.index.stage import ShardReport, Work, forms_of, open_worker
+from raypipe.retrieval.manifest import SpaceEntry
+from raypipe.retrieval.shard_writer import Block
+
+
+@dataclass(frozen=True)
+class RunLocally:
+    """A runner (``job.Runner``) that needs nothing but this process."""
+
+    worker_count: int = 1
+
+    @property
+    def workers(self) -> str:
+        return f"this process, {torch.get_num_threads()} threads"
+
+    def sample(self, work: Work, picks: Sequence[Pick]) -> Iterator[Block]:
+        worker = open_worker(work)
+        yield from ahead(worker.sample(pick) for pick in picks)
+
+    def stage(
+        self, work: Work, entries: Mapping[str, SpaceEntry], numbers: Sequence[int], moved: Callable[[int], None]
+    ) -> Iterator[ShardReport]:
+        worker, forms = open_worker(work), forms_of(work, entries)
+        for number in numbers:
+            yield worker.stage(number, forms, moved)
+
+    def facts(self) -> Mapping[str, Any]:
+        """The most memory this process has held, in bytes."""
+        return {"peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
