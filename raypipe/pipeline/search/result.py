@@ -51,7 +51,7 @@ class SearchResult:
         exact: certified: no row that may be a hit is nearer than these.
         recall: what was asked for, or what the index was built for.
         more: there is another page.
-        rows: that may be hits.
+        rows: that the filter leaves.
         covered: the share of the index's rows that was searched.
         explanations: what was done, shard by shard.
         ask_ms, search_ms: to make vectors of the question, and to find the nearest; both of all questions of a call.

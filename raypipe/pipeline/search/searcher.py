@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -18,13 +17,14 @@ from raypipe.pipeline.encode.face_decoder import FaceConfig, FaceDecoder
 from raypipe.pipeline.search.collection import PART, ROW, Collection, Place, open_collection
 from raypipe.pipeline.search.model import OpenedModel
 from raypipe.pipeline.search.names import check_attributes, space_named
-from raypipe.pipeline.search.query import IDENTITY, Face, FromCodes, FromIndex, FromPixels, SearchQuery
+from raypipe.pipeline.search.query import Face, FromCodes, FromIndex, FromPixels, SearchQuery
 from raypipe.pipeline.search.result import AskedAim, FoundFace, SearchResult
-from raypipe.retrieval.answer import Answer, Diversity, Hit, Wish
-from raypipe.retrieval.filters import AllOf, AnyOf, Filter, Not, Null, OneOf
+from raypipe.pipeline.search.scales import Scale, scales_of
+from raypipe.pipeline.search.wishes import wish_of
+from raypipe.retrieval.answer import Answer, Hit, Wish
 from raypipe.retrieval.index import Index, open_index
 from raypipe.retrieval.shard_writer import ID
-from raypipe.retrieval.space import Aim, Array, make_target
+from raypipe.retrieval.space import Aim, make_target
 from raypipe.weights import open_bundle
 
 Columns = dict[str, Tensor]
@@ -40,16 +40,12 @@ class _Question:
 
 
 @dataclass(frozen=True)
-class _Scale:
-    """Where an attribute stands among the coordinates of the first aim's space, and there, the ends of adjustments."""
+class _Prepared:
+    """A question as the engine takes it; ``scales`` of the attributes that matter."""
 
-    place: int
-    least: float
-    most: float
-
-    def intensity(self, coordinates: Array) -> float:
-        length = self.most - self.least
-        return (float(coordinates[self.place]) - self.least) / length if length else 0.0
+    question: _Question
+    targets: tuple[Aim, ...]
+    scales: Mapping[str, Scale]
 
 
 class Searcher:
@@ -60,12 +56,9 @@ class Searcher:
         self._threads = threads
         self._shards = {shard.name: shard for shard in index.shards()}
         self._codes = {entry.name: entry.codes for entry in index.manifest.shards}
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        """The label columns of hits; names that begin with "_" are for programs, and ids are told apart."""
-        names = (name for shard in self._shards.values() for name in shard.labels.column_names)
-        return tuple(dict.fromkeys(name for name in names if not name.startswith("_") and name != ID))
+        names = (name for shard in index.shards() for name in shard.labels.column_names)
+        # Names that begin with "_" are for programs.
+        self.label_names = tuple(dict.fromkeys(name for name in names if not name.startswith("_") and name != ID))
 
     def search(self, query: SearchQuery) -> SearchResult:
         """The nearest faces; see ``search_all``."""
@@ -82,22 +75,11 @@ class Searcher:
         started = time.perf_counter()
         questions = [self._question(query) for query in queries]
         faces = self._faces_of_index([id for query in queries for id in query.own_ids])
-        aims = [self._targets(question, faces) for question in questions]
+        prepared = [self._prepared(question, faces) for question in questions]
         asked = time.perf_counter()
-        by_wish: dict[Wish, list[int]] = {}
-        for i, query in enumerate(queries):
-            by_wish.setdefault(self._wish(query), []).append(i)
-        answers: dict[int, Answer] = {}
-        for wish, places in by_wish.items():
-            names = {aim.space for i in places for aim in aims[i]}
-            bindings = {name: self.model.binding(name) for name in names}
-            found = self.index.search([aims[i] for i in places], wish, asked=bindings, threads=self._threads)
-            answers |= dict(zip(places, found, strict=True))
+        answers = self._answers(prepared)
         ms = (asked - started) * 1e3, (time.perf_counter() - asked) * 1e3
-        return [
-            self._result(question, aims[i], self._scales(question, faces), answers[i], ms)
-            for i, question in enumerate(questions)
-        ]
+        return [self._result(each, answer, ms) for each, answer in zip(prepared, answers, strict=True)]
 
     def cut_out(self, content: bytes, face: FaceConfig | None = None, name: str = "a picture") -> FromPixels:
         """The face of a picture file, cut out as the collection's were, or as ``face`` says. ``name``: to call it by.
@@ -144,39 +126,32 @@ class Searcher:
             asked[0] = Query(adjust=query.adjust, prefer=query.prefer, references={}, move=query.move)
         return _Question(query, aims, tuple(asked))
 
-    def _targets(self, question: _Question, known: dict[str, Columns]) -> list[Aim]:
-        aims = []
-        for aim, asked in zip(question.aims, question.asked, strict=True):
-            method_name, space = aim.space.split(".", 1)
-            columns = self._columns(aim.face, aim.space, known)
+    def _prepared(self, question: _Question, known: Mapping[str, Columns]) -> _Prepared:
+        targets, scales = [], {}
+        for i, (aim, asked) in enumerate(zip(question.aims, question.asked, strict=True)):
+            name, space = aim.space.split(".", 1)
+            method, columns = self.model.method(name), self._columns(aim.face, aim.space, known)
             with torch.no_grad():
-                vector = self.model.method(method_name).query(space, columns, asked)[0].cpu().numpy()
+                vector = method.query(space, columns, asked)[0].cpu().numpy()
             told = self.index.manifest.spaces[aim.space].space
-            aims.append(Aim(aim.space, make_target(told, vector, asked.prefer), aim.weight))
-        return aims
+            targets.append(Aim(aim.space, make_target(told, vector, asked.prefer), aim.weight))
+            if i == 0:
+                scales = scales_of(method, space, columns, question.query.attributes_that_matter)
+        return _Prepared(question, tuple(targets), scales)
 
-    def _scales(self, question: _Question, known: dict[str, Columns]) -> dict[str, _Scale]:
-        """Of the attributes that matter: a query adjusted to 0 and one adjusted to 1 tell the ends."""
-        if question.query.face is None:
-            return {}
-        (method_name, space), aim = question.aims[0].space.split(".", 1), question.aims[0]
-        method, coordinates = self.model.method(method_name), self.index.manifest.spaces[aim.space].space.coordinates
-        names = [
-            name for name in question.query.attributes_that_matter if name in coordinates and name in method.attributes
-        ]
-        if not names:
-            return {}
-        columns = self._columns(aim.face, aim.space, known)
-        ends = []
-        with torch.no_grad():
-            for amount in (0.0, 1.0):
-                asked = Query(adjust=dict.fromkeys(names, amount), prefer={}, references={})
-                ends.append(method.query(space, columns, asked)[0].tolist())
-        return {
-            name: _Scale(place, ends[0][place], ends[1][place]) for name in names for place in [coordinates.index(name)]
-        }
+    def _answers(self, prepared: Sequence[_Prepared]) -> list[Answer]:
+        by_wish: dict[Wish, list[int]] = {}
+        for i, each in enumerate(prepared):
+            by_wish.setdefault(wish_of(each.question.query, self.index), []).append(i)
+        answers: dict[int, Answer] = {}
+        for wish, places in by_wish.items():
+            queries = [prepared[i].targets for i in places]
+            bindings = {aim.space: self.model.binding(aim.space) for query in queries for aim in query}
+            found = self.index.search(queries, wish, asked=bindings, threads=self._threads)
+            answers |= dict(zip(places, found, strict=True))
+        return [answers[i] for i in range(len(prepared))]
 
-    def _columns(self, face: Face, space: str, known: dict[str, Columns]) -> Columns:
+    def _columns(self, face: Face, space: str, known: Mapping[str, Columns]) -> Columns:
         method = space.split(".", 1)[0]
         if isinstance(face, FromPixels):
             return self.model.encode(face.pixels, method)
@@ -202,72 +177,19 @@ class Searcher:
             )
         return Place(self._codes[shard], labels.column(PART)[row].as_py(), labels.column(ROW)[row].as_py(), id)
 
-    def _wish(self, query: SearchQuery) -> Wish:
-        diversity = Diversity(IDENTITY, query.most_per_identity) if query.most_per_identity else None
-        if diversity or query.exclude_identity:
-            self._check_identities()
-        own = query.own_ids if query.exclude_own else ()
-        return Wish(
-            # One more than is shown: is there another page? Without groups, the query's own faces are dropped
-            # afterwards, so that a batch of ids is one wish.
-            k=query.k * query.page + 1 + (0 if diversity else len(own)),
-            condition=self._condition(query),
-            exclude=frozenset(own) if diversity else frozenset(),
-            diversity=diversity,
-            recall=query.recall,
-        )
-
-    def _condition(self, query: SearchQuery) -> Filter | None:
-        if not query.exclude_identity:
-            return query.where
-        if not query.own_ids:
-            raise WrongUsage("whose identity should be excluded? Only faces of the index have one: give an id")
-        places = [place for place in self.index.places(query.own_ids) if place is not None]
-        persons = {self._shards[shard].values(IDENTITY, np.array([row]))[0] for shard, row in places} - {None}
-        others = AnyOf((Null(IDENTITY), Not(OneOf(IDENTITY, tuple(sorted(persons))))))
-        return others if query.where is None else AllOf((query.where, others))
-
-    def _check_identities(self) -> None:
-        for shard in self._shards.values():
-            if IDENTITY not in shard.labels.column_names:
-                raise WrongUsage(
-                    f"the index has no label column {IDENTITY!r}: its faces cannot be told apart by person"
-                )
-
-    def _result(
-        self, question: _Question, aims: list[Aim], scales: dict[str, _Scale], answer: Answer, ms: tuple[float, float]
-    ) -> SearchResult:
-        query = question.query
-        own = query.own_ids if query.exclude_own else ()
-        hits = [hit for hit in answer.hits if hit.id not in own]
-        first = query.k * (query.page - 1)
-        if query.page > 1 and len(hits) <= first:
-            pages = -(-len(hits) // query.k)
-            raise WrongUsage(
-                f"page {query.page} is beyond the end: {len(hits):,} hits are {pages:,} pages of {query.k}"
-            )
-        shown, manifest = hits[first : first + query.k], self.index.manifest
-        labels = self._labels(shown)
+    def _result(self, prepared: _Prepared, answer: Answer, ms: tuple[float, float]) -> SearchResult:
+        question, manifest = prepared.question, self.index.manifest
+        query, scales = question.query, prepared.scales
+        shown, more = _page(query, answer)
         alive = {entry.name: entry.alive for entry in manifest.shards}
         return SearchResult(
             query=query,
             aims=question.aims,
-            wanted={name: scale.intensity(aims[0].target.wanted) for name, scale in scales.items()},
-            hits=tuple(
-                FoundFace(
-                    rank=first + 1 + i,
-                    id=hit.id,
-                    distance=hit.distance,
-                    parts=hit.parts,
-                    intensities=self._intensities(hit, question.aims[0].space, scales),
-                    labels=labels[i],
-                    place=self._place(hit.shard, hit.row, hit.id),
-                )
-                for i, hit in enumerate(shown)
-            ),
+            wanted={name: scale.intensity(prepared.targets[0].target.wanted) for name, scale in scales.items()},
+            hits=self._found(shown, question.aims[0].space, scales, query.k * (query.page - 1) + 1),
             exact=answer.certified,
             recall=manifest.recall if query.recall is None else query.recall,
-            more=len(hits) > first + query.k,
+            more=more,
             rows=sum(explanation.rows for explanation in answer.explanations),
             covered=sum(alive[explanation.shard] for explanation in answer.explanations) / max(1, manifest.rows),
             explanations=tuple(answer.explanations),
@@ -275,19 +197,56 @@ class Searcher:
             search_ms=ms[1],
         )
 
-    def _intensities(self, hit: Hit, space: str, scales: dict[str, _Scale]) -> dict[str, float]:
+    def _found(
+        self, hits: Sequence[Hit], space: str, scales: Mapping[str, Scale], first_rank: int
+    ) -> tuple[FoundFace, ...]:
+        labels = self._labels(hits)
+        return tuple(
+            FoundFace(
+                rank=first_rank + i,
+                id=hit.id,
+                distance=hit.distance,
+                parts=hit.parts,
+                intensities=self._intensities(hit, space, scales),
+                labels=labels[i],
+                place=self._place(hit.shard, hit.row, hit.id),
+            )
+            for i, hit in enumerate(hits)
+        )
+
+    def _intensities(self, hit: Hit, space: str, scales: Mapping[str, Scale]) -> dict[str, float]:
         if not scales:
             return {}
         vector = self.index.vector(space, hit.shard, hit.row)
         return {name: scale.intensity(vector) for name, scale in scales.items()}
 
     def _labels(self, hits: Sequence[Hit]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
+        """Each hit's labels; every shard is looked at once."""
+        rows: dict[str, list[int]] = {}
         for hit in hits:
-            table = self._shards[hit.shard].labels
-            shown = [name for name in self.label_names if name in table.column_names]
-            found += table.select(shown).take(pa.array([hit.row])).to_pylist()
-        return found
+            rows.setdefault(hit.shard, []).append(hit.row)
+        told: dict[tuple[str, int], dict[str, Any]] = {}
+        for shard, some in rows.items():
+            table = self._shards[shard].labels
+            shown = table.select([name for name in self.label_names if name in table.column_names])
+            for row, labels in zip(some, shown.take(pa.array(some)).to_pylist(), strict=True):
+                told[shard, row] = labels
+        return [told[hit.shard, hit.row] for hit in hits]
+
+
+def _page(query: SearchQuery, answer: Answer) -> tuple[list[Hit], bool]:
+    """The hits of the page that was asked for, and whether there is another one.
+
+    Raises:
+        WrongUsage: the page is beyond the last.
+    """
+    own = query.own_ids if query.exclude_own else ()
+    hits = [hit for hit in answer.hits if hit.id not in own]
+    first, last = query.k * (query.page - 1), query.k * query.page
+    if query.page > 1 and len(hits) <= first:
+        pages = -(-len(hits) // query.k)
+        raise WrongUsage(f"page {query.page} is beyond the end: {len(hits):,} hits are {pages:,} pages of {query.k}")
+    return hits[first:last], len(hits) > last
 
 
 def open_searcher(

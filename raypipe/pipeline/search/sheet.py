@@ -6,6 +6,7 @@ Sizes are in pixels.
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -109,10 +110,8 @@ def _fitted(text: str, width: int, size: int) -> str:
     font = _font(size)
     if font.getlength(text) <= width:
         return text
-    kept = len(text)
-    while kept > 2 and font.getlength(_shortened(text, kept)) > width:
-        kept -= 1
-    return _shortened(text, kept)
+    fitting = bisect_right(range(len(text)), width, key=lambda kept: int(font.getlength(_shortened(text, kept)) + 1))
+    return _shortened(text, max(fitting - 1, 2))
 
 
 def _shortened(text: str, kept: int) -> str:
@@ -132,7 +131,9 @@ def _wrapped(text: str, width: int, size: int) -> list[str]:
             elif lines[-1]:
                 lines.append("")
             else:
-                fitting = next(n for n in range(len(rest), 0, -1) if n == 1 or font.getlength(rest[:n]) <= width)
+                fitting = max(
+                    1, bisect_right(range(len(rest)), width, key=lambda n: int(font.getlength(rest[:n]) + 1)) - 1
+                )
                 lines[-1], rest = rest[:fitting], rest[fitting:]
                 lines.append("")
     return lines if lines[-1] or len(lines) == 1 else lines[:-1]

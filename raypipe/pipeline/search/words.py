@@ -31,7 +31,7 @@ def answer_in_words(result: SearchResult) -> str:
     told = [
         sure,
         f"plan: {' and '.join(result.plans) or 'none'}" + (f" on {shards:,} shards" if shards > 1 else ""),
-        f"{result.rows:,} rows can be hits",
+        f"{result.rows:,} rows match",
         f"{scanned:,} bounds looked at" if scanned else "",
         f"{result.compared:,} compared in full",
         f"{result.search_ms:,.1f} ms",
