@@ -16,7 +16,7 @@ from raypipe.config import as_dict, read_config
 from raypipe.errors import WrongUsage
 from raypipe.on_ray.settings import IndexOnRay
 from raypipe.pipeline.index.config import AppendConfig, IndexConfig
-from raypipe.pipeline.index.job import Job, Runner, run_job
+from raypipe.pipeline.index.job import Job, Runner, is_done, run_job
 from raypipe.pipeline.index.local import RunLocally
 from raypipe.pipeline.index.plan import append_job, build_job, plan_job
 from raypipe.pipeline.index.summary import RunRecord
@@ -125,7 +125,8 @@ def append_command(
 def run(order: IndexJob | AppendJob, *, as_json: bool = False) -> int:
     """Print the plan, do the job, print its summary; returns the exit code."""
     job, runner = _job(order), _runner(order)
-    say(plan_job(job, workers=runner.workers, worker_count=runner.worker_count).in_words())
+    if not is_done(job):
+        say(plan_job(job, workers=runner.workers, worker_count=runner.worker_count).in_words())
     line = ProgressLine("index")
 
     def watch(record: RunRecord) -> None:

@@ -13,7 +13,9 @@ from raypipe.pipeline.info import describe
 
 
 def info_command(
-    uri: Annotated[str, typer.Argument(help="A dataset, a model (also a shipped one's name) or a source of images.")],
+    uri: Annotated[
+        str, typer.Argument(help="A dataset, an index, a model (also a shipped one's name) or a source of images.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Say what a file, dataset or model is: rows by status with examples, parts, hashes."""

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import ray
@@ -70,10 +71,7 @@ class RunOnRay:
         waiting: deque[ray.ObjectRef] = deque()
         left = iter(picks)
         while True:
-            for pick in left:
-                waiting.append(task.remote(known, pick))
-                if len(waiting) >= 2 * self.worker_count:
-                    break
+            waiting += [task.remote(known, pick) for pick in islice(left, 2 * self.worker_count - len(waiting))]
             if not waiting:
                 return
             yield _got(waiting.popleft())
@@ -89,12 +87,12 @@ class RunOnRay:
         """
         known, held, task = ray.put(work), ray.put(dict(entries)), self._task(_stage)
         left = iter(numbers)
-        running = [task.remote(known, held, number) for number, _ in zip(left, range(self.worker_count), strict=False)]
+        running = [task.remote(known, held, number) for number in islice(left, self.worker_count)]
         try:
             while running:
                 (ready, *_), running = ray.wait(running, num_returns=1)
                 report: ShardReport = _got(ready)
-                running += [task.remote(known, held, number) for number, _ in zip(left, range(1), strict=False)]
+                running += [task.remote(known, held, number) for number in islice(left, 1)]
                 moved(report.rows + sum(count for count, _ in report.skipped.values()))
                 yield report
         finally:

@@ -1,4 +1,4 @@
-"""What a file, folder or URI is, told from what lies there: an encoded dataset, a model, or a source of images."""
+"""What a file, folder or URI is, told from what lies there: a dataset, an index, a model, or images."""
 
 from __future__ import annotations
 
@@ -64,6 +64,11 @@ def describe(uri: str) -> tuple[str, dict[str, Any]]:
     if storage.exists(storage.join(uri, *PLAN)):
         dataset = dataset_info(uri)
         return _dataset_words(dataset), {"kind": "dataset", **asdict(dataset)}
+    if any(name.startswith("manifest-") for name in storage.list_names(uri)):
+        from raypipe.pipeline.index.info import index_info  # faiss is not needed for all else here
+
+        index = index_info(uri)
+        return index.in_short(), {"kind": "index", **index.to_json()}
     if uri in shipped_models() or storage.exists(storage.join(uri, MODEL_FILE)):
         bundle = open_bundle(uri)
         return _model_words(bundle), {"kind": "model", **asdict(bundle), "fingerprint": bundle.fingerprint}
@@ -93,7 +98,8 @@ def _dataset_words(info: DatasetInfo) -> str:
         )
     for status, count in info.statuses.items():
         lines.append(f"  {count:>12,}  {status}: {faces.STATUSES.get(status, '')}")
-        lines += [f"{'':>16}{row['image_id']}: {row['error']}" for row in info.examples.get(status, [])]
+        told = [": ".join(filter(None, (row["image_id"], row["error"]))) for row in info.examples.get(status, [])]
+        lines += [f"{'':>16}{line}" for line in told]
     return "\n".join(lines)
 
 

@@ -90,8 +90,8 @@ class IndexInfo:
 
     def checked_words(self, queries: int) -> str:
         """What ``verify`` looked at."""
-        asked = counted(queries * self.shards * len(self.spaces), "query").replace("querys", "queries")
-        return f"{counted(self.rows, 'face')} in {counted(self.shards, 'shard')}, {_mib(self.bytes)}, about {asked} compared"
+        stored = f"{counted(self.rows, 'face')} in {counted(self.shards, 'shard')}, {_mib(self.bytes)}"
+        return f"{stored}; searches for {counted(queries, 'row')} of each shard compared with every row's full distance"
 
 
 def index_info(uri: str) -> IndexInfo:

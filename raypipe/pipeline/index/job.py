@@ -190,6 +190,8 @@ def _stage_all(
     for report in runner.stage(job.work, entries, left, moved) if left else ():
         reports[report.number] = report
         record.add(report)
+    if missing := [number for number in left if number not in reports]:
+        raise RaypipeError(f"the job ended without shards {missing[:5]}; run the same command again to do the rest")
     return reports
 
 

@@ -51,13 +51,13 @@ class Spaces:
                 for name, bound in self.bindings.items()
             }
 
-    def comparable_rows(self, vectors: Mapping[str, Array]) -> npt.NDArray[np.bool_]:
-        """Which rows every space can compare: numbers within its limit, and a length where it needs one."""
-        return np.logical_and.reduce([self._comparable(name, rows) for name, rows in vectors.items()])
+    def comparable_rows(self, vectors: Mapping[str, Array]) -> Array:
+        """bool [N]: which rows every space can compare: numbers within its limit, and a length where it needs one."""
+        return np.all([self._comparable(name, rows) for name, rows in vectors.items()], axis=0)
 
-    def _comparable(self, name: str, vectors_NW: Array) -> npt.NDArray[np.bool_]:
-        good: npt.NDArray[np.bool_] = (np.abs(vectors_NW) <= NUMBER_LIMIT).all(1)  # false for nan
-        return good & vectors_NW.any(1) if self.forms[name].metric == "cosine" else good
+    def _comparable(self, name: str, vectors_NW: Array) -> Array:
+        good = np.all(np.abs(vectors_NW) <= NUMBER_LIMIT, axis=1)  # false for nan
+        return good & np.any(vectors_NW, axis=1) if self.forms[name].metric == "cosine" else good
 
     @staticmethod
     def _completed(method: Method, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -15,10 +15,10 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from raypipe import storage
@@ -31,6 +31,7 @@ from raypipe.retrieval.files import FileInfo, read_checked
 from raypipe.retrieval.manifest import ShardEntry, SpaceEntry
 from raypipe.retrieval.reduction import Reduction
 from raypipe.retrieval.shard_writer import Block
+from raypipe.retrieval.space import Array
 from raypipe.retrieval.space_writer import Form
 from raypipe.weights import open_bundle
 
@@ -101,8 +102,8 @@ class Blocks:
 
     def of(self, faces: Iterator[Faces]) -> Iterator[Block]:
         """Blocks with a vector of each space; rows without are counted and left out."""
-        while (some := self._timed("read", lambda: next(faces, None))) is not None:
-            block = self._timed("vectors", lambda some=some: self._block(some))
+        while (some := self._timed("read", partial(next, faces, None))) is not None:
+            block = self._timed("vectors", partial(self._block, some))
             self.rows += block.rows
             self.moved(some.labels.num_rows)
             if block.rows:
@@ -110,7 +111,7 @@ class Blocks:
 
     def _block(self, faces: Faces) -> Block:
         finite = [np.isfinite(values.reshape(len(values), -1)).all(1) for values in faces.codes.values()]
-        faces = self._kept(faces, np.logical_and.reduce(finite), NOT_FINITE)
+        faces = self._kept(faces, np.all(finite, axis=0), NOT_FINITE)
         if not faces.labels.num_rows:
             return Block(faces.labels, {})
         vectors = self.spaces.vectors(faces.codes)
@@ -119,7 +120,7 @@ class Blocks:
             self._kept(faces, good, NOT_COMPARABLE).labels, {name: some[good] for name, some in vectors.items()}
         )
 
-    def _kept(self, faces: Faces, good: npt.NDArray[np.bool_], reason: str) -> Faces:
+    def _kept(self, faces: Faces, good: Array, reason: str) -> Faces:
         if good.all():
             return faces
         ids = faces.labels.filter(pa.array(~good)).column("image_id").to_pylist()

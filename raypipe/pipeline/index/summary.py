@@ -26,7 +26,8 @@ _ADVICE = {
 
 @dataclass(kw_only=True)
 class RunRecord:
-    """The running counts of one run. ``rows``: how many it set out to do; ``kept_rows``: done by an earlier run."""
+    """The running counts of one run. ``rows``: how many it set out to do; ``kept_rows``: done by an earlier run;
+    ``fitted``, ``ended``: when the first shard began and the last one ended."""
 
     config: Mapping[str, Any]
     workers: str
@@ -39,6 +40,8 @@ class RunRecord:
     shards: int = 0
     indexed: int = 0
     bytes: int = 0
+    fitted: float = 0.0
+    ended: float = 0.0
     skipped: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ALL_STAGES, 0.0))
 
@@ -49,6 +52,7 @@ class RunRecord:
     def begin(self, *, rows: int, before: Sequence[ShardReport]) -> None:
         """The shards begin; ``before`` was finished by an earlier run."""
         self.rows, self.kept_shards = rows, len(before)
+        self.fitted = self.ended = time.time()
         self.kept_rows = sum(report.rows for report in before)
         for report in before:
             self._add_skipped(report)
@@ -57,6 +61,7 @@ class RunRecord:
         self.shards += report.entry is not None
         self.indexed += report.rows
         self.bytes += report.bytes
+        self.ended = time.time()
         for stage, seconds in report.seconds.items():
             self.seconds[stage] += seconds
         self._add_skipped(report)
@@ -83,6 +88,7 @@ class RunRecord:
             "shards_of_an_earlier_run": self.kept_shards,
             "skipped": {reason: {"rows": count, "ids": ids} for reason, (count, ids) in self.skipped.items()},
             "rows_per_s": round(self.indexed / elapsed, 1),
+            "rows_per_s_once_fitted": round(self.indexed / max(self.ended - self.fitted, 1e-9), 1),
             "bytes": self.bytes,
             "bytes_per_row": round(self.bytes / max(1, self.indexed), 1),
             "stage_seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
@@ -124,7 +130,8 @@ class Summary:
                 f"{counted(len(manifest.shards), 'shard')}, spaces: {', '.join(manifest.spaces)}"
             ),
             (
-                f"this run: {counted(run['rows'], 'face')} in {run['seconds']:,.1f} s, {run['rows_per_s']:,.0f} rows/s, "
+                f"this run: {counted(run['rows'], 'face')} in {run['seconds']:,.1f} s, "
+                f"{run['rows_per_s']:,.0f} rows/s ({run['rows_per_s_once_fitted']:,.0f} once fitted), "
                 f"{run['bytes_per_row']:,.0f} bytes a row on disk"
             ),
         ]
