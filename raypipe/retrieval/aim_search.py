@@ -6,10 +6,20 @@ import math
 
 import numpy as np
 
-from raypipe.retrieval.answer import Wish
-from raypipe.retrieval.compared import Compared, factor, first_count
+from raypipe.retrieval.answer import Wish, first_count
+from raypipe.retrieval.compared import Compared, factor
+from raypipe.retrieval.factory import share_of_lists
 from raypipe.retrieval.lists import weighted_ranks
-from raypipe.retrieval.plan import Kind, Plan, compare_plan, compare_seconds, lists_plan, scan_plan, window_plan
+from raypipe.retrieval.plan import (
+    Kind,
+    Plan,
+    compare_plan,
+    compare_seconds,
+    factory_plan,
+    lists_plan,
+    scan_plan,
+    window_plan,
+)
 from raypipe.retrieval.scan_rows import Probe
 from raypipe.retrieval.shard import Shard
 from raypipe.retrieval.space import Aim, Array
@@ -17,9 +27,6 @@ from raypipe.retrieval.space import Aim, Array
 _COMPARED_TYPICALLY = 100
 _SEEDS_PER_HIT = 8
 _FEWEST_ROWS = 256
-
-LIST_SHARES = ((0.9, 0.2), (0.99, 0.5))
-"""Asked recall -> the share of a shard's rows looked at. Measured, see ``benchmarks/search.py``."""
 
 _HEAVY = 10.0
 """Beyond such a preference, lists made without preferences lose too much, and being exact costs little."""
@@ -56,13 +63,15 @@ class AimSearch:
         every = compare_plan(self._stored, self._allowed, count)
         if only == "compare all" or count <= self._wish.k:
             return every
+        if self._stored.by_factory:
+            return factory_plan(every, [self._stored], self._wish)
         scan = scan_plan(self._stored, self._allowed, count)
         if only == "scan":
             return scan
         compare_s = compare_seconds(self._stored)
         if only is None and every.seconds < scan.seconds + _COMPARED_TYPICALLY * compare_s:
             return every
-        if self._asked_recall() < 1.0 and self._target.weights.max(initial=1.0) <= _HEAVY:
+        if self._wish.asked_recall < 1.0 and self._target.weights.max(initial=1.0) <= _HEAVY:
             return self._some_lists()
         if only is None and scan.seconds < _SEEDS_PER_HIT * self._wish.k * compare_s:
             return scan
@@ -74,6 +83,9 @@ class AimSearch:
             self._compared.compare(np.arange(self._stored.rows) if plan.rows is None else np.flatnonzero(plan.rows))
             return
         self._compared.compare(self._stored.strays)
+        if plan.kind == "factory":
+            self.bound = self._compared.take_candidates([self.candidates])
+            return
         if plan.rows is not None and plan.count * compare_seconds(self._stored) < plan.seconds:
             self._compared.compare(np.flatnonzero(plan.rows))
         else:
@@ -105,8 +117,11 @@ class AimSearch:
         least = self._probe.least_score(limit / self._factor * _OUTWARDS)
         return self.bounds_nearest_first(*self._stored.within(self._probe.row, lists, least, allowed))
 
-    def _asked_recall(self) -> float:
-        return 1.0 if self._wish.recall is None else self._wish.recall
+    def candidates(self, count: int) -> Array:
+        """Rows that a factory's index finds."""
+        rows, _ = self._stored.candidates(self._probe.row, count, self._wish.asked_recall, self._allowed)
+        self.scanned += len(rows)
+        return rows
 
     def _informed_plan(self, scan: Plan, only: Kind | None) -> Plan:
         """With the distances of some near rows."""
@@ -123,8 +138,8 @@ class AimSearch:
         return plans[only] if only in plans else min(plans.values(), key=lambda plan: plan.seconds)
 
     def _some_lists(self) -> Plan:
-        asked = self._asked_recall()
-        share = next((share for recall, share in LIST_SHARES if asked <= recall), 1.0)
+        asked = self._wish.asked_recall
+        share = share_of_lists(asked)
         ranked, sizes_L = self._ranked_lists(), self._stored.list_sizes
         wanted = max(share * self._stored.rows, float(_FEWEST_ROWS))
         count = int(np.searchsorted(np.cumsum(sizes_L[ranked]), wanted)) + 1

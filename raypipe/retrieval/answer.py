@@ -10,6 +10,8 @@ from raypipe.retrieval.filters import Filter
 
 HITS_LIMIT = 10_000
 
+_FIRST_BOUNDS = 256
+
 
 @dataclass(frozen=True)
 class Diversity:
@@ -36,6 +38,10 @@ class Wish:
     exclude: frozenset[str] = frozenset()
     diversity: Diversity | None = None
     recall: float | None = None
+
+    @property
+    def asked_recall(self) -> float:
+        return 1.0 if self.recall is None else self.recall
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= HITS_LIMIT:
@@ -80,7 +86,8 @@ class Explanation:
         rows: that the wish allows.
         scanned: whose bound was looked at.
         compared: whose full distance was computed.
-        bound: no row that was not compared is nearer than this; inf where all were compared.
+        bound: no row that was not compared is nearer than this; inf where all were compared, -inf where nothing is
+            known of the others.
         certified: the shard has no better hits than these.
     """
 
@@ -110,6 +117,11 @@ class Answer:
     def exhausted(self) -> bool:
         """There are no more rows that the wish allows than these hits."""
         return len(self.hits) >= sum(explanation.rows for explanation in self.explanations)
+
+
+def first_count(wish: Wish) -> int:
+    """So many rows, nearest bound first, are looked at before anything else is done."""
+    return max(_FIRST_BOUNDS, 2 * wish.k)
 
 
 def nearest_hits(hits: Iterable[Hit], k: int, diversity: Diversity | None) -> list[Hit]:

@@ -16,10 +16,11 @@ from pathlib import Path
 from raypipe import storage
 from raypipe.contract import SearchSpace
 from raypipe.errors import OutputInUse, WrongUsage
+from raypipe.retrieval.factory import train
 from raypipe.retrieval.files import publish_bytes, publish_file
 from raypipe.retrieval.manifest import Binding, Manifest, ShardEntry, SpaceEntry, publish, versions
 from raypipe.retrieval.reduction import RowSample, fit_reduction
-from raypipe.retrieval.scan_rows import COLUMNS_STEP, column_count, fixed_columns
+from raypipe.retrieval.scan_rows import COLUMNS_STEP, column_count, fixed_columns, stored_rows
 from raypipe.retrieval.shard_writer import Block, ShardInfo, write_shard
 from raypipe.retrieval.space import comparable
 from raypipe.retrieval.space_writer import Form, Precision
@@ -41,6 +42,8 @@ class IndexSettings:
         memory_per_row: bytes that a row may take in memory in each space; 0: a tenth of its vector in float16.
         axes: at most; 0: as many as the memory allows, up to 256.
         lists: a shard's rows are grouped into so many lists at most.
+        factory: for experts: what Faiss makes of this string, such as "HNSW32,SQfp16", takes the place of the scanned
+            rows. Its answers are never certified. An HNSW's links depend on the threads that made them.
         precision: of the full vectors on disk. float32 is exact; float16 takes half the space and moves distances by
             some 1e-5 of themselves.
         sample_bytes: what the sample for the axes may take.
@@ -55,6 +58,7 @@ class IndexSettings:
     memory_per_row: int = 0
     axes: int = 0
     lists: int = 256
+    factory: str = ""
     precision: Precision = "float32"
     sample_bytes: int = 1 << 27
     seed: int = 0
@@ -129,7 +133,10 @@ def fit_spaces(
             lists=settings.lists,
             seed=settings.seed,
         )
-        forms[name] = Form(space, reduction, settings.precision)
+        factory = (
+            train(settings.factory, stored_rows(reduction.reduce(samples[name].rows))[0]) if settings.factory else None
+        )
+        forms[name] = Form(space, reduction, settings.precision, factory)
     return forms
 
 
@@ -139,7 +146,12 @@ def stage_reductions(uri: str, forms: Mapping[str, Form], bindings: Mapping[str,
     for name, form in forms.items():
         content = form.reduction.to_bytes()
         file = publish_bytes(content, uri, f"reduction-{storage.sha256(content)[:16]}.npz")
-        entries[name] = SpaceEntry(bindings[name], form.space, form.precision, file)
+        entry = SpaceEntry(bindings[name], form.space, form.precision, file)
+        if form.factory:
+            content = form.factory.trained
+            file = publish_bytes(content, uri, f"reduction-{storage.sha256(content)[:16]}.faiss")
+            entry = dataclasses.replace(entry, factory=form.factory.text, trained=file)
+        entries[name] = entry
     return entries
 
 

@@ -77,9 +77,7 @@ def append_shards(
     return publish(uri, old.next((*old.shards, *new), sources))
 
 
-def refuse_known_ids(
-    uri: str, shards: Sequence[ShardEntry], new: Sequence[ShardEntry], *, cache: Path = CACHE
-) -> None:
+def refuse_known_ids(uri: str, shards: Sequence[ShardEntry], new: Sequence[ShardEntry], *, cache: Path = CACHE) -> None:
     """Raises:
     WrongUsage: an id of a new shard can be found in one of ``shards``, or in another new one.
     """

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 
-from raypipe.retrieval.answer import Hit, Part, Wish, nearest_hits
+from raypipe.retrieval.answer import Hit, Part, Wish, first_count, nearest_hits
 from raypipe.retrieval.shard import Shard
 from raypipe.retrieval.space import Aim, Array, told_unit
 
-_FIRST_BOUNDS = 256
 _CHUNK, _BLOCK = 32, 4096
+
+
+Candidates = Callable[[int], Array]
+"""About so many rows that are probably near."""
 
 
 class Bounds(Protocol):
@@ -92,6 +95,24 @@ class Compared:
         limit = self.limit
         return min(self.compare_in_order(*source.within(limit)), limit)
 
+    def take_candidates(self, sources: Sequence[Candidates]) -> float:
+        """Compare what some sources find, more of it where hits are missing, and in the end all rows.
+
+        Returns:
+            A bound of the rows that were not compared: -inf as nothing is known of them, inf where there are none.
+        """
+        count = first_count(self._wish)
+        while True:
+            found = [source(count) for source in sources]
+            for rows in found:
+                self.compare(rows)
+            if math.isfinite(self.limit) or all(len(rows) < count for rows in found):
+                break
+            count *= 4
+        if not math.isfinite(self.limit):
+            self.compare(np.arange(self._shard.rows))
+        return math.inf if self.total == self.count else -math.inf
+
     def told_hits(self) -> list[Hit]:
         """The hits with their distances split, in the unit that users see."""
         rows = np.array([hit.row for hit in self._hits], np.int64)
@@ -133,11 +154,6 @@ class Compared:
         for aim, scale in zip(self._aims, self._factors, strict=True):
             total_N += scale * self._shard.spaces[aim.space].distances(aim.target, rows).total
         return total_N
-
-
-def first_count(wish: Wish) -> int:
-    """So many lowest bounds are looked at first."""
-    return max(_FIRST_BOUNDS, 2 * wish.k)
 
 
 def factor(shard: Shard, aim: Aim) -> float:

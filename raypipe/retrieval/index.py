@@ -18,6 +18,7 @@ import torch
 from raypipe.errors import WrongUsage
 from raypipe.retrieval.answer import Answer, Hit, Wish, merge
 from raypipe.retrieval.batch_scan import ScanMatrix
+from raypipe.retrieval.factory import Factory
 from raypipe.retrieval.files import local_file, read_checked
 from raypipe.retrieval.filters import columns_of, shown_columns
 from raypipe.retrieval.manifest import Binding, Manifest, ShardEntry, read_manifest
@@ -41,7 +42,10 @@ class Index:
     def __init__(self, manifest: Manifest, shards: Sequence[Shard], device: torch.device) -> None:
         self.manifest, self._shards = manifest, tuple(shards)
         self._matrices = {
-            (shard.name, name): ScanMatrix(stored, device) for shard in shards for name, stored in shard.spaces.items()
+            (shard.name, name): ScanMatrix(stored, device)
+            for shard in shards
+            for name, stored in shard.spaces.items()
+            if not stored.by_factory
         }
         self._by_name = {shard.name: shard for shard in shards}
 
@@ -148,10 +152,12 @@ def open_index(uri: str, *, cache: Path = CACHE, device: str = "cpu") -> Index:
 
 def read_forms(uri: str, manifest: Manifest) -> dict[str, Form]:
     """How the rows of an index are held, by the spaces' names."""
-    return {
-        name: Form(entry.space, Reduction.from_bytes(read_checked(uri, entry.reduction)), entry.precision)
-        for name, entry in manifest.spaces.items()
-    }
+    forms = {}
+    for name, entry in manifest.spaces.items():
+        reduction = Reduction.from_bytes(read_checked(uri, entry.reduction))
+        factory = Factory(entry.factory, read_checked(uri, entry.trained)) if entry.trained else None
+        forms[name] = Form(entry.space, reduction, entry.precision, factory)
+    return forms
 
 
 def open_shard(uri: str, entry: ShardEntry, forms: Mapping[str, Form], cache: Path) -> Shard:

@@ -5,13 +5,16 @@ All spaces have the same rows, so bounds are added row by row; comparing in thei
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from raypipe.retrieval.aim_search import AimSearch
+from raypipe.retrieval.answer import Wish
 from raypipe.retrieval.compared import Compared, factor
-from raypipe.retrieval.plan import Kind, Plan, compare_plan, compare_seconds, scan_plan
+from raypipe.retrieval.plan import Kind, Plan, compare_plan, compare_seconds, factory_plan, scan_plan
 from raypipe.retrieval.scan_rows import Probe
 from raypipe.retrieval.shard import Shard
 from raypipe.retrieval.space import Aim, Array
@@ -22,8 +25,10 @@ _COMPARED_TYPICALLY = 200
 class JointSearch:
     """``scanned``: rows whose bound was looked at. ``bound``: no row that was not compared is nearer."""
 
-    def __init__(self, shard: Shard, aims: Sequence[Aim], allowed: Array | None, compared: Compared) -> None:
-        self._shard, self._aims, self._allowed, self._compared = shard, aims, allowed, compared
+    def __init__(
+        self, shard: Shard, aims: Sequence[Aim], wish: Wish, allowed: Array | None, compared: Compared
+    ) -> None:
+        self._shard, self._aims, self._wish, self._allowed, self._compared = shard, aims, wish, allowed, compared
         self.scanned, self.bound = 0, math.inf
 
     def plan(self, only: Kind | None) -> Plan:
@@ -36,6 +41,8 @@ class JointSearch:
         scan_s = sum(plan.seconds for plan in scans) + typical_s
         if only == "compare all" or count == 0 or (only is None and compare_s < scan_s):
             return every[0]
+        if any(space.by_factory for space in stored):
+            return factory_plan(dataclasses.replace(every[0], seconds=compare_s), stored, self._wish)
         why = f"the bounds of all {count:,} rows, summed over {len(self._aims)} aims"
         return Plan("joint scan", why, scan_s, scans[0].lists, self._allowed, count)
 
@@ -46,6 +53,11 @@ class JointSearch:
             return
         for aim in self._aims:
             self._compared.compare(self._shard.spaces[aim.space].strays)
+        if plan.kind == "factory":
+            searches = [AimSearch(self._shard, aim, self._wish, self._allowed, self._compared) for aim in self._aims]
+            self.bound = self._compared.take_candidates([search.candidates for search in searches])
+            self.scanned = sum(search.scanned for search in searches)
+            return
         self.scanned += plan.count
         self.bound = self._compared.take_in(_Sums(self._bounds()))
 

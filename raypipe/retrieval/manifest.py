@@ -5,7 +5,7 @@ version. Whoever reads sees the old index or the new one; files that no manifest
 
 ::
 
-    INDEX/manifest-000002.json         INDEX/reduction-<sha>.npz
+    INDEX/manifest-000002.json         INDEX/reduction-<sha>.npz         INDEX/reduction-<sha>.faiss
     INDEX/shards/<sha>/labels.arrow    INDEX/shards/<sha>/<space>/...    INDEX/deleted/<shard>-<sha>.npy
 """
 
@@ -80,12 +80,20 @@ class ShardEntry:
 
 @dataclass(frozen=True)
 class SpaceEntry:
-    """A space of the index: what its vectors mean, how they compare and how they are stored."""
+    """A space of the index: what its vectors mean, how they compare and how they are stored.
+
+    ``factory``: the string for Faiss where an expert gave one; ``trained``: the index that it made, without rows.
+    """
 
     binding: Binding
     space: SearchSpace
     precision: Precision
     reduction: FileInfo
+    factory: str = ""
+    trained: FileInfo | None = None
+
+    def files(self) -> list[FileInfo]:
+        return [self.reduction, *([self.trained] if self.trained else [])]
 
 
 @dataclass(frozen=True)
@@ -128,8 +136,8 @@ class Manifest:
     def files(self) -> list[FileInfo]:
         """Every file that this version needs."""
         deleted = [shard.deleted.file for shard in self.shards if shard.deleted]
-        reductions = [entry.reduction for entry in self.spaces.values()]
-        return [*reductions, *(file for shard in self.shards for file in shard.files), *deleted]
+        shared = [file for entry in self.spaces.values() for file in entry.files()]
+        return [*shared, *(file for shard in self.shards for file in shard.files), *deleted]
 
 
 def manifest_name(version: int) -> str:
@@ -198,6 +206,8 @@ def _space(tree: dict[str, Any]) -> SpaceEntry:
         space=SearchSpace(told["width"], told["metric"], tuple(told["coordinates"])),
         precision=tree["precision"],
         reduction=FileInfo(**tree["reduction"]),
+        factory=tree["factory"],
+        trained=FileInfo(**tree["trained"]) if tree["trained"] else None,
     )
 
 

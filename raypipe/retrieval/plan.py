@@ -8,15 +8,17 @@ so costs are counted, not guessed. The constants were measured (one thread of an
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from raypipe.retrieval.answer import Wish, first_count
 from raypipe.retrieval.space import Array, Target
 from raypipe.retrieval.stored_space import StoredSpace
 
-Kind = Literal["compare all", "scan", "lists", "window", "some lists", "joint scan"]
+Kind = Literal["compare all", "scan", "lists", "window", "some lists", "joint scan", "factory"]
 
 SCAN_S = (1e-9, 5.5e-11)
 """Per row, and per row and column: the product with the query's row."""
@@ -89,6 +91,15 @@ def window_plan(stored: StoredSpace, target: Target, allowed: Array | None, limi
     name = stored.space.coordinates[attribute]
     why = f"{count:,} of {stored.rows:,} rows are near enough in {name!r} (preference {target.weights[attribute]:g})"
     return Plan("window", why, seconds, lists, inside if allowed is None else inside & allowed, count, limit)
+
+
+def factory_plan(every: Plan, stored: Sequence[StoredSpace], wish: Wish) -> Plan:
+    """Let an index of one's own choice find candidates, unless ``every`` plan, which is exact, costs little more."""
+    seconds = CALL_S + first_count(wish) * sum(map(compare_seconds, stored))
+    if every.seconds < 2 * seconds:
+        return every
+    why = "candidates from the factory's index: nothing proves that they are all"
+    return Plan("factory", why, seconds, np.empty(0, np.int64), every.rows, every.count)
 
 
 def compare_seconds(stored: StoredSpace) -> float:

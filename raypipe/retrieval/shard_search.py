@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from raypipe.retrieval.aim_search import AimSearch
-from raypipe.retrieval.answer import Answer, Explanation, Wish
+from raypipe.retrieval.answer import Answer, Explanation, Wish, first_count
 from raypipe.retrieval.batch_scan import ScanMatrix
-from raypipe.retrieval.compared import Compared, first_count
+from raypipe.retrieval.compared import Compared
 from raypipe.retrieval.joint_search import JointSearch
 from raypipe.retrieval.plan import Kind
 from raypipe.retrieval.shard import Shard
@@ -39,7 +39,7 @@ class ShardSearch:
         self.shard, self.space = shard, aims[0].space
         self.compared = Compared(shard, aims, wish, allowed)
         one = AimSearch(shard, aims[0], wish, allowed, self.compared) if len(aims) == 1 else None
-        self._search = one or JointSearch(shard, aims, allowed, self.compared)
+        self._search = one or JointSearch(shard, aims, wish, allowed, self.compared)
         self._plan = self._search.plan(only)
         self.scan = one if self._plan.kind == "scan" else None
         self._why = self._plan.why

@@ -3,7 +3,8 @@
 ::
 
     attributes.bin   u, float32 [N,A]           rest.bin   r, float32 or float16 [N,R]
-    rows.faiss       what is scanned: an inverted file of float16 rows; the only file that is loaded, not mapped
+    rows.faiss       what is scanned: an inverted file of float16 rows, or what a factory made; the only file that is
+                     loaded, not mapped
     sorted.bin       each attribute's values in order, float32 [A,N]     order.bin   and their rows, uint32 [A,N]
     facts.npz        the slack, the strays, the lists' extents
 """
@@ -19,6 +20,7 @@ import numpy as np
 
 from raypipe.contract import SearchSpace
 from raypipe.errors import WrongUsage
+from raypipe.retrieval.factory import Factory, add_rows, without_rows
 from raypipe.retrieval.lists import Extents
 from raypipe.retrieval.reduction import Reduction, list_points
 from raypipe.retrieval.scan_rows import column_count, no_slack, stored_rows
@@ -31,11 +33,12 @@ Precision = Literal["float32", "float16"]
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """How all shards of an index hold their rows in one space."""
+    """How all shards of an index hold their rows in one space. ``factory``: in place of the scanned rows."""
 
     space: SearchSpace
     reduction: Reduction
     precision: Precision
+    factory: Factory | None = None
 
 
 class SpaceWriter:
@@ -46,7 +49,7 @@ class SpaceWriter:
         reduction = form.reduction
         self._attributes = open(folder / "attributes.bin", "wb")  # noqa: SIM115 (closed in finish)
         self._rest = open(folder / "rest.bin", "wb")  # noqa: SIM115
-        self._lists = _new_lists(reduction)
+        self._scanned = without_rows(form.factory) if form.factory else _new_lists(reduction)
         axes = len(reduction.axes)
         self._extents = Extents.of_nothing(len(reduction.centroids), reduction.attribute_count)
         self._slack = no_slack(axes, reduction.attribute_count)
@@ -68,7 +71,10 @@ class SpaceWriter:
         rows, is_stray_N, slack = stored_rows(reduced)
         list_N = self._nearest_lists(list_points(reduced))
         numbers = np.arange(self._rows, self._rows + len(rows), dtype=np.int64)
-        self._lists.add_core(len(rows), *map(faiss.swig_ptr, (rows, numbers, list_N)))
+        if self._form.factory:
+            add_rows(self._scanned, rows)
+        else:
+            self._scanned.add_core(len(rows), *map(faiss.swig_ptr, (rows, numbers, list_N)))
         self._extents.widen(list_N, reduced, self._reduction.centroids)
         self._slack = self._slack.with_rows(slack)
         self._strays.append(numbers[is_stray_N])
@@ -78,7 +84,7 @@ class SpaceWriter:
         """Write what needs all rows."""
         self._attributes.close()
         self._rest.close()
-        faiss.write_index(self._lists, str(self._folder / "rows.faiss"))
+        faiss.write_index(self._scanned, str(self._folder / "rows.faiss"))
         self._write_orders()
         facts: dict[str, Any] = {
             "strays": np.concatenate([*self._strays, np.empty(0, np.int64)]),

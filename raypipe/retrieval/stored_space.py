@@ -10,8 +10,9 @@ import faiss
 import numpy as np
 
 from raypipe.errors import RaypipeError
+from raypipe.retrieval.factory import candidates
 from raypipe.retrieval.lists import Extents
-from raypipe.retrieval.scan_rows import Slack
+from raypipe.retrieval.scan_rows import Slack, column_count
 from raypipe.retrieval.space import Array, Distances, Target, distances
 from raypipe.retrieval.space_writer import Form
 
@@ -33,24 +34,27 @@ class StoredSpace:
         self._rest = _mapped(files["rest.bin"], form.precision, (rows, form.space.width - count))
         self._sorted = _mapped(files["sorted.bin"], "float32", (count, rows))
         self._order = _mapped(files["order.bin"], "uint32", (count, rows))
+        self._columns, self.by_factory = column_count(len(form.reduction.axes), count), form.factory is not None
         self._lists = _read_index(files["rows.faiss"])
+        self._loaded_bytes = files["rows.faiss"].stat().st_size
         with np.load(files["facts.npz"], allow_pickle=False) as facts:
             self.strays: Array = facts["strays"]
             self.slack = Slack(float(facts["rest"]), facts["attributes"], facts["largest"], float(facts["length"]))
             self.extents = Extents(facts["radius"], facts["least"], facts["most"])
         if self._lists.ntotal != rows:
             raise RaypipeError(f"{files['rows.faiss']} should have {rows} rows, but has {self._lists.ntotal}")
-        self.list_sizes = np.array([self._lists.invlists.list_size(i) for i in range(self._lists.nlist)])
+        count = 0 if self.by_factory else self._lists.nlist
+        self.list_sizes = np.array([self._lists.invlists.list_size(i) for i in range(count)], np.int64)
 
     @property
     def columns(self) -> int:
         """Stored numbers of a scan row."""
-        return int(self._lists.d)
+        return self._columns
 
     @property
     def memory_bytes(self) -> int:
-        """What the scan rows take: their float16 numbers and an 8-byte row number each."""
-        return self.rows * (2 * self.columns + 8)
+        """What the scan rows take: float16 numbers and an 8-byte row number each, or what a factory made of them."""
+        return self._loaded_bytes if self.by_factory else self.rows * (2 * self.columns + 8)
 
     def distances(self, target: Target, rows: Array) -> Distances:
         """The full distance of some rows, from the memory-mapped vectors."""
@@ -70,6 +74,10 @@ class StoredSpace:
     def window_rows(self, attribute: int, first: int, last: int) -> Array:
         """The rows at these places."""
         return np.asarray(self._order[attribute, first:last])
+
+    def candidates(self, probe_C: Array, count: int, recall: float, allowed: Array | None) -> tuple[Array, Array]:
+        """As ``factory.candidates``, where rows are held ``by_factory``; everything below is for the others."""
+        return candidates(self._lists, probe_C, min(count, self.rows), recall, allowed)
 
     def scan_rows(self) -> Iterator[tuple[Array, Array]]:
         """Each list's row numbers, int64 [n], and scan rows, float16 [n,C]: views of what Faiss holds."""

@@ -59,6 +59,8 @@ def _shard_problems(uri: str, entry: ShardEntry, forms: Mapping[str, Form], quer
 def _search_problems(shard: Shard, space: str, queries: int) -> list[str]:
     stored, allowed, wish = shard.spaces[space], shard.allowed(None), Wish(k=10)
     count, found = stored.reduction.attribute_count, []
+    if stored.by_factory:  # which promises nothing that could be checked
+        return []
     for row in np.random.default_rng(0).integers(0, shard.rows, queries) if shard.rows else ():
         vector = stored.vectors(np.array([row]))[0].astype(np.float64)
         for weight in _WEIGHTS if count else (1.0,):
