@@ -13,7 +13,7 @@ import torch
 
 from raypipe.backbones.attributes import load_attributes
 from raypipe.backbones.attributes.recipe import Config
-from raypipe.errors import ModelMismatch, OutputInUse, WrongUsage
+from raypipe.errors import ModelMismatch, OutputInUse, RaypipeError, WrongUsage
 from raypipe.pipeline.encode.lease import Lease
 from raypipe.pipeline.train.config import DataConfig, TrainConfig, TrainJob
 from raypipe.pipeline.train.job import begin, train_locally
@@ -90,6 +90,50 @@ def test_other_settings_do_not_go_on_with_a_run_unless_told_to_begin_again(folde
     assert train(replace(first, config=replace(first.config, seed=1)), restart=True).is_done
 
 
+def test_to_begin_again_deletes_what_runs_wrote_and_nothing_else(folder: Path, tmp_path: Path) -> None:
+    job = job_for(folder, tmp_path)
+    train(job)
+    theirs = [
+        tmp_path / name
+        for name in ("notes.txt", "checkpoints/mine.pt", "samples/me.png", "tensorboard/notes", "_raypipe/notes")
+    ]
+    for path in theirs:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    begin(replace(job, recipe=replace(RECIPE, steps=1)), restart=True, say=lambda _: None)
+    left = {path for path in tmp_path.rglob("*") if path.is_file()}
+    listing = set((tmp_path / "_raypipe" / "listing").iterdir())
+    # The next model replaces the files of this one's parts.
+    assert left == {*theirs, *listing, tmp_path / "_raypipe" / "plan.json", tmp_path / "attributes.safetensors"}
+
+
+def test_to_begin_again_lists_the_data_anew(tmp_path: Path) -> None:
+    folder = celeba_folder(tmp_path / "in", 48)
+    job = job_for(folder, tmp_path / "out")
+    train(job)
+    (folder / "img_align_celeba" / "000048.png").unlink()
+    assert train(job, restart=True).is_done
+    with pytest.raises(ModelMismatch, match="data: "):
+        train(job_for(celeba_folder(tmp_path / "other", 48), tmp_path / "out"))
+
+
+def test_a_damaged_plan_is_told_and_begun_again(folder: Path, tmp_path: Path) -> None:
+    job = job_for(folder, tmp_path)
+    train(job)
+    (tmp_path / "_raypipe" / "plan.json").write_text("{")
+    with pytest.raises(RaypipeError, match=r"plan\.json is damaged .*--restart"):
+        train(job)
+    assert train(job, restart=True).is_done
+
+
+def test_what_a_killed_run_left_half_written_is_deleted(folder: Path, tmp_path: Path) -> None:
+    half = tmp_path / "checkpoints" / ".step-000000005.pt.0123abcd.tmp"
+    half.parent.mkdir()
+    half.write_bytes(b"half")
+    train(job_for(folder, tmp_path))
+    assert not half.exists()
+
+
 def test_a_run_can_be_made_longer(folder: Path, tmp_path: Path) -> None:
     first = job_for(folder, tmp_path)
     train(first)
@@ -103,8 +147,10 @@ def test_a_run_can_be_made_longer(folder: Path, tmp_path: Path) -> None:
 
 def test_an_output_in_use_or_with_something_else_in_it_is_refused(folder: Path, tmp_path: Path, model: Path) -> None:
     tiny_model(tmp_path / "model")
-    with pytest.raises(WrongUsage, match="holds a model that no training run made"):
-        train(job_for(folder, tmp_path / "model"))
+    for restart in (False, True):
+        with pytest.raises(WrongUsage, match="holds a model that no training run made"):
+            train(job_for(folder, tmp_path / "model"), restart=restart)
+    assert not list((tmp_path / "model" / "_raypipe").iterdir())
     with (
         Lease(str(tmp_path / "busy" / "_raypipe" / "lease.json"), lambda _: None),
         pytest.raises(OutputInUse, match="held by a running job"),

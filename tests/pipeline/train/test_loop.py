@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,11 @@ from raypipe.contract import Share
 from raypipe.errors import Diverged, RaypipeError
 from raypipe.pipeline.train.batches import LocalBatches
 from raypipe.pipeline.train.config import DataConfig, TrainConfig
-from raypipe.pipeline.train.loop import Loop, Progress
+from raypipe.pipeline.train.loop import Loop, Progress, told_to_end
 from raypipe.pipeline.train.readers import Arrays, split_rows
+from raypipe.pipeline.train.sums import Sums
 from tests.pipeline.train.toy import ROWS, ToyReader, ToyRecipe
+from tests.share_workers import Meeting
 
 STEPS = 23
 
@@ -122,6 +127,42 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     with pytest.raises(Diverged, match=r"1 of the recipe's tensors are not finite, weight.*no checkpoint yet"):
         loop.run()
     assert loop.checkpoints.steps() == []
+
+
+def test_an_evaluation_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+    loop = make_loop(tmp_path)
+    loop.recipe.evaluate = lambda batches: {"distance": float("nan")}  # type: ignore[method-assign]
+    with pytest.raises(Diverged, match=r"after step 10: held_out/distance = nan. The last good checkpoint .* step 5"):
+        loop.run()
+    assert loop.checkpoints.steps() == [5]
+
+
+def test_workers_end_together_where_one_is_told_to(tmp_path: Path) -> None:
+    meeting = Meeting(2)
+    loops = [make_loop(tmp_path) for _ in range(2)]
+    steps: list[int] = []
+    for rank, loop in enumerate(loops):
+        loop.share = Share(rank, 2, meeting.average_for(rank))
+        loop.sums = Sums(loop.share)
+    loops[1].watch = lambda progress: steps.append(progress.step)
+    loops[1].is_told = lambda: len(steps) >= 6  # of which the first worker knows nothing
+    with ThreadPoolExecutor(2) as workers:
+        assert list(workers.map(Loop.run, loops)) == [8, 8]  # the next step that is logged
+    assert loops[0].checkpoints.steps() == [5, 8]
+
+
+def test_told_to_end_is_said_once_and_the_process_gets_its_signals_back() -> None:
+    said: list[str] = []
+    before = signal.getsignal(signal.SIGTERM)
+    with told_to_end(said.append) as is_told:
+        assert not is_told()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert is_told()
+        assert len(said) == 1
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert len(said) == 1
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_held_out_rows_are_never_trained_with(tmp_path: Path) -> None:

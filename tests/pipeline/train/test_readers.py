@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ import pytest
 import torch
 
 from raypipe import faces
-from raypipe.errors import WrongUsage
+from raypipe.errors import RaypipeError, WrongUsage
 from raypipe.pipeline.encode.dataset import Dataset
+from raypipe.pipeline.train.batches import in_pieces
 from raypipe.pipeline.train.config import DataConfig
 from raypipe.pipeline.train.readers import Reader, as_columns, list_data, open_reader, split_rows
 from raypipe.synthfaces import attributes, render, sample_factors
 from tests.pipeline.encode.test_job import config_for, encode_locally
 from tests.pipeline.train.made_up import celeba_folder
+from tests.pipeline.train.toy import ToyReader
 
 IMAGES = ("image", "labels", "identity")
 ALL = np.arange(200_000)
@@ -53,6 +56,41 @@ def test_an_image_that_cannot_be_read_is_replaced_by_the_next_and_counted(tmp_pa
     assert reader.rejected.keys() == {3, 5}
     assert reader.rejected[5].startswith(f"{broken[5].name}: decode_empty: ")
     reader.close()
+
+
+def test_a_row_is_replaced_by_one_of_its_own_split(tmp_path: Path) -> None:
+    folder = celeba_folder(tmp_path / "in", 8)
+    broken = sorted((folder / "img_align_celeba").iterdir())
+    for row in (2, 6):
+        broken[row].write_bytes(b"nothing")
+    reader = reader_of(folder, tmp_path)
+    even = np.array([0, 2, 4, 6])
+    asked, truth = reader.read(np.array([2, 6]), even), reader.read(np.array([4, 0]), even)
+    for name in IMAGES:
+        assert (asked[name] == truth[name]).all()
+    reader.close()
+
+
+def test_a_folder_that_was_empty_is_listed_again(tmp_path: Path) -> None:
+    folder = celeba_folder(tmp_path / "full", 4)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(WrongUsage):
+        reader_of(tmp_path / "in", tmp_path, ("image",))
+    for path in (folder / "img_align_celeba").iterdir():
+        path.rename(tmp_path / "in" / path.name)
+    assert reader_of(tmp_path / "in", tmp_path, ("image",)).facts.rows == 4
+
+
+def test_pieces_are_all_rows_in_their_order_and_fit_in_memory() -> None:
+    reader = ToyReader()
+    rows = np.array([3, 4, 9, 17, 30])
+    whole = reader.read(rows, rows)
+    for size, pieces in ((0, 1), (1_000, 5)):  # 3 MB a picture of 1,000 pixels: 11 of them are 32 MiB
+        reader.facts = replace(reader.facts, size=size)
+        several = list(in_pieces(reader, np.repeat(rows, 11)))
+        assert len(several) == pieces
+        codes = np.concatenate([piece["w_plus"] for piece in several])
+        assert (codes == np.repeat(whole["w_plus"], 11, 0)).all()
 
 
 def test_the_rows_stay_those_of_the_first_listing(tmp_path: Path) -> None:
@@ -125,6 +163,20 @@ def test_wrong_data_are_refused(tmp_path: Path, model: Path) -> None:
         reader_of(tmp_path / "codes", tmp_path, ("w_plus",))
     with pytest.raises(WrongUsage, match="synthfaces has no w_plus"):
         reader_of("synthfaces", tmp_path, ("w_plus",))
+    damaged = next((tmp_path / "codes").glob("part-*.parquet"))
+    (tmp_path / "codes" / "_SUCCESS").touch()
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(RaypipeError, match=rf"{damaged.name}.* is damaged"):
+        reader_of(tmp_path / "codes", tmp_path, ("w_plus",))
     few = reader_of(celeba_folder(tmp_path / "few", 3), tmp_path / "few-state")
     with pytest.raises(WrongUsage, match="3 rows are too few"):
         split_rows(few, held_out=1)
+    with pytest.raises(WrongUsage, match="8 rows of 1 persons cannot be divided"):
+        split_rows(_OfOnePerson(), held_out=1)
+
+
+class _OfOnePerson(ToyReader):
+    def __init__(self) -> None:
+        super().__init__()
+        self.groups = (8,)
+        self.identities = np.zeros(8, np.int64)

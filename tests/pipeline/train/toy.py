@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -25,8 +26,8 @@ class ToyReader:
     def __init__(self) -> None:
         self._codes = np.random.default_rng(0).normal(size=(ROWS, 1, 3)).astype(np.float16)
         self.facts = DataFacts(rows=ROWS, attributes=("positive",), code_shape=(1, 3))
-        self.groups = (15, 25)
-        self.identities = None
+        self.groups: tuple[int, ...] = (15, 25)
+        self.identities: npt.NDArray[np.int64] | None = None
         self.labels = None
         self.rejected: dict[int, str] = {}
         self.encoder_sha256 = None
