@@ -181,14 +181,14 @@ def _recall(text: str) -> float | None:
 
 
 def _labels_shown(searcher: Searcher, query: SearchQuery, asked: str) -> list[str]:
-    """As asked; else what the query is about, of the labels that there are."""
+    """As asked; else those that decide which faces may be hits."""
     there = searcher.label_names
     if asked == "all":
         return list(there)
     names = [name.strip() for name in asked.split(",") if name.strip()]
     if unknown := [name for name in names if name not in there]:
         raise WrongUsage(f"no label column {', '.join(unknown)}; there are: {', '.join(there) or 'none'}")
-    about = [*query.attributes_that_matter, *(sorted(columns_of(query.where)) if query.where else ())]
+    about = sorted(columns_of(query.where)) if query.where else []
     if query.exclude_identity or query.most_per_identity:
         about.append(IDENTITY)
     return names or [name for name in dict.fromkeys(about) if name in there]

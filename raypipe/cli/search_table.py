@@ -20,56 +20,54 @@ from raypipe.pipeline.search.words import (
     split_of,
 )
 
-WIDTH = 160
-"""Columns of text where standard output is no terminal."""
-
 LARGEST_PARTS = 4
 
 
 def print_result(result: SearchResult, labels: Sequence[str], *, explain: bool) -> None:
     """What was asked, the hits, and a line that says how sure that is and what it took."""
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
     console.print(question_in_words(result), markup=False, style="bold", soft_wrap=True)
     if result.hits:
-        console.print(_hits_table(result, labels, explain=explain))
+        _print_whole(console, _hits_table(result, labels, explain=explain))
     else:
         console.print("no face matches")
     console.print(answer_in_words(result), markup=False, soft_wrap=True)
     if result.more:
         console.print(f"more: --page {result.query.page + 1}", style="dim")
     if explain:
-        console.print(_shards_table(result))
+        _print_whole(console, _shards_table(result))
+
+
+def _print_whole(console: Console, table: Table) -> None:
+    """As wide as it is: a row that the terminal wraps can be read, numbers that are cut off cannot."""
+    console.width = max(
+        console.width, table.__rich_measure__(console, console.options.update(max_width=10_000)).maximum
+    )
+    console.print(table)
 
 
 def _hits_table(result: SearchResult, labels: Sequence[str], *, explain: bool) -> Table:
+    """Numbers after ``=`` and ``+`` sum to the distance; in parentheses: intensities, from 0 to 1."""
     attributes, has_main = attributes_shown(result), result.query.face is not None
     others_shown = has_main and any(split_of(hit.parts[0], attributes)[1] for hit in result.hits)
-    first_like = 1 if has_main else 0
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("", justify="right")
-    table.add_column("id", overflow="fold")
-    table.add_column("distance", justify="right")
-    if has_main:
-        others = ["other attributes" if attributes else "attributes"] if others_shown else []
-        for i, name in enumerate((*attributes, *others, "rest")):
-            table.add_column(f"{'+' if i else '='} {name}", justify="right")
-    for i, aim in enumerate(result.aims[first_like:], first_like):
-        like = f"like {face_in_words(aim.face)} in {aim.space.split('.', 1)[1]}"
-        table.add_column(f"{'+' if i else '='} {like}", justify="right")
-    for name in result.wanted:
-        table.add_column(f"{name}, wanted {result.wanted[name]:.2f}", justify="right", style="green")
+    for name in ("", "id", "distance"):
+        table.add_column(name, justify="left" if name == "id" else "right")
+    terms = [*attributes, *(["other attributes" if attributes else "attributes"] if others_shown else []), "rest"]
+    likes = [f"like {face_in_words(aim.face)} in {aim.space.split('.', 1)[1]}" for aim in result.aims[has_main:]]
+    for i, name in enumerate([*(terms if has_main else []), *likes]):
+        table.add_column(f"{'+' if i else '='} {name}", justify="right")
     for name in labels:
-        table.add_column(f"{name} (label)" if name in result.wanted else name, style="cyan")
+        table.add_column(name, style="cyan")
     if explain:
         table.add_column("most of it", style="dim")
+    if result.wanted:
+        table.add_row("", "looked for", "", *(f"({result.wanted[name]:.2f})" for name in attributes), style="green")
     for hit in result.hits:
         cells = [str(hit.rank), hit.id, number(hit.distance)]
         if has_main:
             cells += _main_cells(hit, attributes, others_shown=others_shown)
-        cells += [number(part.weight * part.distance) for part in hit.parts[first_like:]]
-        cells += [f"{intensity:.2f}" for intensity in hit.intensities.values()]
+        cells += [number(part.weight * part.distance) for part in hit.parts[has_main:]]
         cells += [label_text(hit.labels.get(name)) for name in labels]
         if explain:
             parts = largest_parts(hit, LARGEST_PARTS)
@@ -79,11 +77,11 @@ def _hits_table(result: SearchResult, labels: Sequence[str], *, explain: bool) -
 
 
 def _main_cells(hit: FoundFace, attributes: tuple[str, ...], *, others_shown: bool) -> list[str]:
-    """The parts of the first aim times its weight, so that a row's numbers sum to its distance."""
+    """The parts of the first aim times its weight."""
     part = hit.parts[0]
     shown, others, rest = split_of(part, attributes)
-    numbers = [*(shown.get(name, 0.0) for name in attributes), *([others] if others_shown else []), rest]
-    return [number(part.weight * along) for along in numbers]
+    cells = [f"{number(part.weight * shown[name])} ({hit.intensities[name]:.2f})" for name in attributes]
+    return [*cells, *(number(part.weight * along) for along in ([others] if others_shown else []) + [rest])]
 
 
 def _shards_table(result: SearchResult) -> Table:

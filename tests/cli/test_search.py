@@ -70,19 +70,30 @@ def test_hits_are_those_of_the_plain_computation(collection: SmallCollection, se
     assert [hit["id"] for hit in own["hits"]] == collection.nearest(distances)[:5]
 
 
-def test_the_numbers_of_a_row_sum_to_its_distance(search: Asking) -> None:
+def test_the_numbers_of_a_row_sum_to_its_distance(collection: SmallCollection, search: Asking) -> None:
     text = search("--id", "face-07", "--prefer", "Smiling=7", "--like", "attributes=id:face-05*3", "-k", "3")
-    headline, header, *rows, closing, more = text.splitlines()
+    headline, header, wanted, *rows, closing, more = text.splitlines()
     assert (
         headline == f"{W_PLUS} like face-07 + 3 x sparse_directions.attributes like face-05; Smiling preferred 7 times"
     )
-    assert "= Smiling  + other attributes  + rest  + like face-05 in attributes" in header
+    assert header.split("  ")[-1] == "+ like face-05 in attributes"
+    assert " ".join(header.split()).startswith("id distance = Smiling + other attributes + rest + like")
+    assert wanted.split() == ["looked", "for", f"({(collection.vectors[W_PLUS][7, 0] + 3) / 8:.2f})"]
     assert len(rows) == 3
     for row in rows:
-        distance, *parts = (float(cell.replace(",", "")) for cell in row.split()[2:7])
-        assert sum(parts) == pytest.approx(distance, rel=2e-3)
+        numbers = [float(cell.replace(",", "")) for cell in row.split()[2:] if not cell.startswith("(")]
+        assert sum(numbers[1:]) == pytest.approx(numbers[0], rel=2e-3)
     assert closing.startswith("exact, plan: ")
     assert more == "more: --page 2"
+
+
+def test_a_wide_table_is_not_cut(search: Asking) -> None:
+    labels = ["uri", "Male", "age", "hair", "identity"]
+    text = search("--id", "face-07", "-k", "1", "--show", "all", "--prefer", "Smiling=2", "--explain")
+    header, row = (line for line in text.splitlines()[1:4] if "looked for" not in line)
+    assert header.split("+ rest")[1].split()[:5] == labels
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    assert "faces.parquet" in row
 
 
 def test_explain_says_where_distances_come_from_and_what_was_done(search: Asking) -> None:

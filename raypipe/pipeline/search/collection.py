@@ -23,9 +23,6 @@ from raypipe.pipeline.encode.face_decoder import FaceConfig
 from raypipe.pipeline.reconstruct import Pixels, original
 from raypipe.retrieval.manifest import Manifest
 
-PART, ROW = "_part", "_row"
-"""Label columns of an index: the number of a row's part file, and its place there."""
-
 PICTURE_THREADS = 8
 
 Columns = Mapping[str, npt.NDArray[Any]]

@@ -15,7 +15,8 @@ from raypipe.pipeline.search.searcher import Searcher
 from raypipe.pipeline.search.sheet import Tile, draw_sheet
 from raypipe.pipeline.search.words import answer_in_words, label_text, number, question_in_words
 
-ATTRIBUTES_SHOWN = 4
+LINES_SHOWN = 4
+"""Of attributes, and of labels."""
 
 
 def result_sheet(searcher: Searcher, result: SearchResult, labels: Sequence[str] = ()) -> bytes:
@@ -66,10 +67,10 @@ def _picture_of(searcher: Searcher, face: Face) -> Pixels | str:
 def _lines(hit: FoundFace, result: SearchResult, labels: Sequence[str]) -> tuple[str, ...]:
     told = [f"{name} {intensity:.2f}" for name, intensity in hit.intensities.items()]
     values = [f"{name} = {label_text(hit.labels.get(name))}" for name in labels]
-    return (f"{hit.rank}  {hit.id}", f"distance {number(hit.distance)}", *_at_most(told), *values)
+    return (f"{hit.rank}  {hit.id}", f"distance {number(hit.distance)}", *_at_most(told), *_at_most(values))
 
 
 def _at_most(told: Sequence[str]) -> list[str]:
-    if len(told) <= ATTRIBUTES_SHOWN:
+    if len(told) <= LINES_SHOWN:
         return list(told)
-    return [*told[: ATTRIBUTES_SHOWN - 1], f"and {len(told) - ATTRIBUTES_SHOWN + 1} more"]
+    return [*told[: LINES_SHOWN - 1], f"and {len(told) - LINES_SHOWN + 1} more"]

@@ -14,7 +14,8 @@ from torch import Tensor
 from raypipe.contract import Query
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.face_decoder import FaceConfig, FaceDecoder
-from raypipe.pipeline.search.collection import PART, ROW, Collection, Place, open_collection
+from raypipe.pipeline.index.codes import PART, ROW
+from raypipe.pipeline.search.collection import Collection, Place, open_collection
 from raypipe.pipeline.search.model import OpenedModel
 from raypipe.pipeline.search.names import check_attributes, space_named
 from raypipe.pipeline.search.query import Face, FromCodes, FromIndex, FromPixels, SearchQuery

@@ -13,7 +13,10 @@ def question_in_words(result: SearchResult) -> str:
     told = [" + ".join(_aim_in_words(aim, len(aims) > 1) for aim in aims)]
     told += [f"{name} adjusted to {amount:g}" for name, amount in query.adjust.items()]
     told += [f"{name} moved by {amount:+g}, to {result.wanted[name]:.2f}" for name, amount in query.move.items()]
-    told += [f"{name} preferred {weight:g} times" for name, weight in query.prefer.items()]
+    told += [
+        f"{name} preferred {weight:g} times" if weight else f"{name} does not matter"
+        for name, weight in query.prefer.items()
+    ]
     if query.where is not None:
         told.append(f"where {as_text(query.where)}")
     if query.exclude_identity:
@@ -47,8 +50,8 @@ def split_of(part: Part, attributes: tuple[str, ...]) -> tuple[dict[str, float],
 
 
 def attributes_shown(result: SearchResult) -> tuple[str, ...]:
-    """The attributes whose part of the distance is worth a column of its own."""
-    return () if result.query.face is None else result.query.attributes_that_matter
+    """The attributes whose part of the distance is worth a column of its own: those that matter, and have one."""
+    return tuple(result.wanted)
 
 
 def largest_parts(hit: FoundFace, most: int) -> dict[str, float]:
@@ -62,8 +65,10 @@ def largest_parts(hit: FoundFace, most: int) -> dict[str, float]:
 
 
 def number(value: float) -> str:
-    """Four digits, as a person reads distances: 0.001234, 12.34, 1,234."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    """Four digits, as a person reads distances: 0.001234, 12.34, 1,234; what is hardly anything is 0."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if abs(value) >= 1e-4 else "0"
 
 
 def label_text(value: object) -> str:
