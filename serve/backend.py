@@ -89,6 +89,20 @@ class Change:
     move: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """What is known of a face.
+
+    Attributes:
+        codes: float32 [...] by column, of every method that the model has, rounded as they are stored.
+        intensities: by method, where each attribute stands on the scale of adjustments; below 0 and above 1 where it
+            is beyond the faces that the scale was made of.
+    """
+
+    codes: Mapping[str, npt.NDArray[Any]]
+    intensities: Mapping[str, Mapping[str, float]]
+
+
 class Backend(Protocol):
     """Who answers. Safe to be asked many things at once from one event loop.
 
@@ -106,8 +120,7 @@ class Backend(Protocol):
     async def cut_out(self, content: bytes, name: str) -> FromPixels:
         """The face of a picture file. Pixels are counted before they are decoded."""
 
-    async def encode(self, face: Face) -> Versioned[Mapping[str, npt.NDArray[Any]]]:
-        """The codes of a face, float32 [...] by column: of every method that the model has."""
+    async def encode(self, face: Face) -> Versioned[Encoded]: ...
 
     async def edit(self, face: Face, change: Change, method: str) -> Versioned[Pixels]:
         """The changed face, uint8 [s,s,3]; ``method`` "": the one that there is."""
