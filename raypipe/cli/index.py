@@ -65,6 +65,9 @@ def build_command(
     memory_per_row: Annotated[
         int, typer.Option(help="Bytes in memory for a row of a space; 0: a tenth of its vector in float16.")
     ] = 0,
+    factory: Annotated[
+        str, typer.Option(help="For experts: a Faiss factory string in place of the scanned rows; never certified.")
+    ] = "",
     precision: Annotated[str, typer.Option(help="Of the full vectors on disk: float32, or float16.")] = "float32",
     local: Local = False,
     address: Address = "",
@@ -88,6 +91,7 @@ def build_command(
             "spaces": [word.strip() for word in spaces.split(",") if word.strip()],
             "recall": _share(recall),
             "memory_per_row": memory_per_row,
+            "factory": factory,
             "precision": precision,
         },
         "ray": {"address": address, "workers": workers},

@@ -22,7 +22,8 @@ from raypipe.on_ray.cluster import cause_of, cluster_nodes
 from raypipe.on_ray.layout import nodes_in_words, room_for
 from raypipe.on_ray.settings import IndexOnRay
 from raypipe.pipeline.index.sampling import Pick
-from raypipe.pipeline.index.stage import ShardReport, ShardWorker, Work, forms_of, open_worker
+from raypipe.pipeline.index.stage import ShardReport, ShardWorker, Work, open_worker
+from raypipe.retrieval.index import read_forms
 from raypipe.retrieval.manifest import SpaceEntry
 from raypipe.retrieval.shard_writer import Block
 
@@ -77,7 +78,7 @@ class RunOnRay:
             yield _got(waiting.popleft())
 
     def stage(
-        self, work: Work, entries: Mapping[str, SpaceEntry], numbers: Sequence[int], moved: Callable[[int], None]
+        self, work: Work, spaces: Mapping[str, SpaceEntry], numbers: Sequence[int], moved: Callable[[int], None]
     ) -> Iterator[ShardReport]:
         """A task a shard; told of as they end.
 
@@ -85,7 +86,7 @@ class RunOnRay:
             RaypipeError: a shard cannot be made, or workers died more often than the settings allow. Finished shards
                 stay.
         """
-        known, held, task = ray.put(work), ray.put(dict(entries)), self._task(_stage)
+        known, held, task = ray.put(work), ray.put(dict(spaces)), self._task(_stage)
         left = iter(numbers)
         running = [task.remote(known, held, number) for number in islice(left, self.worker_count)]
         try:
@@ -108,9 +109,9 @@ def _sample(work: Work, pick: Pick) -> Block:
     return _worker(_AsKey(work)).sample(pick)
 
 
-def _stage(work: Work, entries: Mapping[str, SpaceEntry], number: int) -> ShardReport:
+def _stage(work: Work, spaces: Mapping[str, SpaceEntry], number: int) -> ShardReport:
     worker = _worker(_AsKey(work))
-    return worker.stage(number, forms_of(work, entries), lambda _: None)
+    return worker.stage(number, read_forms(work.out, spaces), lambda _: None)
 
 
 class _AsKey:

@@ -47,7 +47,7 @@ def append(
     """
     old = read_manifest(uri)
     _require_all(old, asked)
-    shards = stage_shards(uri, blocks, read_forms(uri, old), rows_per_shard=rows_per_shard, codes=codes)
+    shards = stage_shards(uri, blocks, read_forms(uri, old.spaces), rows_per_shard=rows_per_shard, codes=codes)
     return append_shards(uri, asked, shards, cache=cache)
 
 
@@ -108,7 +108,7 @@ def compact(uri: str, *, rows_per_shard: int, cache: Path = CACHE) -> Manifest:
     """
     index = open_index(uri, cache=cache)
     old = index.manifest
-    forms = {name: _as_stored(form) for name, form in read_forms(uri, old).items()}
+    forms = {name: _as_stored(form) for name, form in read_forms(uri, old.spaces).items()}
     shards: list[ShardEntry] = []
     for codes in dict.fromkeys(entry.codes for entry in old.shards):
         same = [s for entry, s in zip(old.shards, index.shards(), strict=True) if entry.codes == codes]

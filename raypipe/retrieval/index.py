@@ -21,7 +21,7 @@ from raypipe.retrieval.batch_scan import ScanMatrix
 from raypipe.retrieval.factory import Factory
 from raypipe.retrieval.files import local_file, read_checked
 from raypipe.retrieval.filters import columns_of, shown_columns
-from raypipe.retrieval.manifest import Binding, Manifest, ShardEntry, read_manifest
+from raypipe.retrieval.manifest import Binding, Manifest, ShardEntry, SpaceEntry, read_manifest
 from raypipe.retrieval.reduction import Reduction
 from raypipe.retrieval.shard import Shard
 from raypipe.retrieval.shard_search import ShardSearch, scan_together
@@ -146,14 +146,14 @@ def open_index(uri: str, *, cache: Path = CACHE, device: str = "cpu") -> Index:
         RaypipeError: a file is missing or damaged.
     """
     manifest = read_manifest(uri)
-    forms = read_forms(uri, manifest)
+    forms = read_forms(uri, manifest.spaces)
     return Index(manifest, [open_shard(uri, entry, forms, cache) for entry in manifest.shards], torch.device(device))
 
 
-def read_forms(uri: str, manifest: Manifest) -> dict[str, Form]:
+def read_forms(uri: str, spaces: Mapping[str, SpaceEntry]) -> dict[str, Form]:
     """How the rows of an index are held, by the spaces' names."""
     forms = {}
-    for name, entry in manifest.spaces.items():
+    for name, entry in spaces.items():
         reduction = Reduction.from_bytes(read_checked(uri, entry.reduction))
         factory = Factory(entry.factory, read_checked(uri, entry.trained)) if entry.trained else None
         forms[name] = Form(entry.space, reduction, entry.precision, factory)

@@ -28,7 +28,7 @@ def problems(uri: str, *, queries: int = 3, cache: Path = CACHE) -> list[str]:
     """
     manifest = read_manifest(uri)
     try:
-        forms = read_forms(uri, manifest)
+        forms = read_forms(uri, manifest.spaces)
     except RaypipeError as error:
         return [str(error)]
     found: list[str] = []

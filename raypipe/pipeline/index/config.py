@@ -24,6 +24,7 @@ class IndexConfig:
         memory_per_row: bytes that a row may take in memory in each space; 0: a tenth of its vector in float16.
         axes: principal axes at most; 0: as many as the memory allows.
         lists: groups of rows in a shard at most.
+        factory: for experts: what Faiss makes of this string takes the place of the scanned rows; never certified.
         precision: of the full vectors on disk.
         seed: of the sample that axes and lists are fitted to.
 
@@ -40,6 +41,7 @@ class IndexConfig:
     memory_per_row: int = 0
     axes: int = 0
     lists: int = 256
+    factory: str = ""
     precision: str = "float32"
     seed: int = 0
 
@@ -62,6 +64,7 @@ class IndexConfig:
             memory_per_row=self.memory_per_row,
             axes=self.axes,
             lists=self.lists,
+            factory=self.factory,
             precision=cast(Literal["float32", "float16"], self.precision),
             seed=self.seed,
         )

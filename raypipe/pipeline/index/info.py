@@ -65,7 +65,7 @@ class IndexInfo:
                 f"memory to search {_mib(self.memory_bytes)} ({self.memory_bytes / stored:,.0f} bytes a row)"
             ),
             (
-                f"  answers {'exact and certified' if self.recall == 1 else f'{self.recall:g} of the true hits'} "
+                f"  answers {'exact and certified' if self.recall == 1 else f'about {self.recall:.0%} of the true hits'} "
                 f"unless a query asks for something else; versions there: {', '.join(map(str, self.versions))}"
             ),
         ]

@@ -18,8 +18,7 @@ from raypipe.pipeline.index.stage import ShardReport, Work, finished_shards
 from raypipe.pipeline.index.summary import RunRecord, Summary
 from raypipe.retrieval.build import IndexSettings, fit_spaces, publish_new, stage_reductions
 from raypipe.retrieval.changes import append_shards, refuse_known_ids, sweep
-from raypipe.retrieval.files import FileInfo
-from raypipe.retrieval.manifest import Manifest, SpaceEntry, read_manifest, versions
+from raypipe.retrieval.manifest import Manifest, SpaceEntry, read_manifest, read_space, versions
 from raypipe.retrieval.shard_writer import Block
 
 STATE = "_index"
@@ -54,7 +53,7 @@ class Runner(Protocol):
         """Vectors of the picked rows, in their order."""
 
     def stage(
-        self, work: Work, entries: Mapping[str, SpaceEntry], numbers: Sequence[int], moved: Callable[[int], None]
+        self, work: Work, spaces: Mapping[str, SpaceEntry], numbers: Sequence[int], moved: Callable[[int], None]
     ) -> Iterator[ShardReport]:
         """Do these shards, in any order; ``moved`` is told how many rows were worked on since it was last told."""
 
@@ -151,11 +150,9 @@ def _entries(job: Job, runner: Runner, record: RunRecord, say: Callable[[str], N
     """How rows are held: as the index has it; of a new one as an earlier run fitted it; else fitted now."""
     if job.is_append:
         return read_manifest(job.work.out).spaces
-    forms, bindings = job.spaces.forms, job.spaces.bindings
     uri = storage.join(job.work.staging, "spaces.json")
     try:
-        files = {name: FileInfo(**file) for name, file in json.loads(storage.read_bytes(uri)).items()}
-        return {name: SpaceEntry(bindings[name], forms[name], job.settings.precision, files[name]) for name in bindings}
+        return {name: read_space(tree) for name, tree in json.loads(storage.read_bytes(uri)).items()}
     except FileNotFoundError:
         pass
     with record.timed("sample"):
@@ -164,8 +161,8 @@ def _entries(job: Job, runner: Runner, record: RunRecord, say: Callable[[str], N
         raise WrongUsage("not one of the sampled faces has a vector that can be searched for")
     with record.timed("fit"):
         fitted = fit_spaces(job.settings, job.spaces.forms, [block for block in blocks if block.rows])
-        entries = stage_reductions(job.work.out, fitted, bindings)
-    told = {name: dataclasses.asdict(entry.reduction) for name, entry in entries.items()}
+        entries = stage_reductions(job.work.out, fitted, job.spaces.bindings)
+    told = {name: dataclasses.asdict(entry) for name, entry in entries.items()}
     storage.write_bytes(uri, json.dumps(told).encode())
     return entries
 

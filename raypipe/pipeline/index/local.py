@@ -11,7 +11,8 @@ import torch
 
 from raypipe.pipeline.index.codes import ahead
 from raypipe.pipeline.index.sampling import Pick
-from raypipe.pipeline.index.stage import ShardReport, Work, forms_of, open_worker
+from raypipe.pipeline.index.stage import ShardReport, Work, open_worker
+from raypipe.retrieval.index import read_forms
 from raypipe.retrieval.manifest import SpaceEntry
 from raypipe.retrieval.shard_writer import Block
 
@@ -31,9 +32,9 @@ class RunLocally:
         yield from ahead(worker.sample(pick) for pick in picks)
 
     def stage(
-        self, work: Work, entries: Mapping[str, SpaceEntry], numbers: Sequence[int], moved: Callable[[int], None]
+        self, work: Work, spaces: Mapping[str, SpaceEntry], numbers: Sequence[int], moved: Callable[[int], None]
     ) -> Iterator[ShardReport]:
-        worker, forms = open_worker(work), forms_of(work, entries)
+        worker, forms = open_worker(work), read_forms(work.out, spaces)
         for number in numbers:
             yield worker.stage(number, forms, moved)
 

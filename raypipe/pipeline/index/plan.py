@@ -7,7 +7,7 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Plan:
     labels: Sequence[str]
     left_out: Sequence[str]
     recall: float
+    factory: str
     disk_bytes: int
     memory_bytes: int
     workers: str
@@ -67,12 +68,16 @@ class Plan:
     def in_words(self) -> str:
         sources = "; ".join(f"{uri}: {counted(rows, 'face')}" for uri, rows in self.sources.items())
         rejected = ", ".join(f"{count:,} {status}" for status, count in sorted(self.rejected.items()))
-        recall = "exact and certified" if self.recall == 1 else f"{self.recall:g} of the true hits"
+        recall = "exact and certified" if self.recall == 1 else f"about {self.recall:.0%} of the true hits"
+        if self.factory:
+            recall = f"by Faiss {self.factory}, compared in full but never certified"
+            memory = f"what {self.factory} takes"
         spaces = "; ".join(
             f"{name} ({space['width']} numbers, {space['metric'].replace('_', ' ')}, {space['axes']} axes)"
             for name, space in self.spaces.items()
         )
-        each, memory = self.disk_bytes / max(1, self.rows), self.memory_bytes / max(1, self.rows)
+        each, held = self.disk_bytes / max(1, self.rows), self.memory_bytes / max(1, self.rows)
+        memory = f"about {_size(self.memory_bytes)}, {held:,.0f} bytes a row"
         lines = [
             f"codes       {sources}" + (f" (left out: {rejected})" if rejected else ""),
             f"index       {self.out}: {counted(self.shards, 'shard')}; {self.refusal or self.there}",
@@ -81,7 +86,7 @@ class Plan:
             + (f"; not searchable and left out: {', '.join(self.left_out)}" if self.left_out else ""),
             f"answers     {recall}, unless a query asks for something else",
             f"disk        about {_size(self.disk_bytes)}, {each:,.0f} bytes a row",
-            f"memory      {_size(self.memory_bytes)} where it is searched, at most {memory:,.0f} bytes a row",
+            f"memory      {memory} where it is searched",
             f"workers     {self.workers}",
             (
                 f"time        about {self.seconds:,.0f} s at {self.trial_rows_per_s:,.0f} rows/s a worker "
@@ -119,10 +124,10 @@ def append_job(config: AppendConfig) -> Job:
     spaces = open_spaces(bundle, list(manifest.spaces))
     manifest.require(spaces.bindings)
     datasets = [codes for codes in _open_all(config.codes, bundle, spaces) if codes.hash not in manifest.sources]
-    held = {name: asdict(entry.reduction) for name, entry in manifest.spaces.items()}
+    held = {name: asdict(entry) for name, entry in manifest.spaces.items()}
     work = _work(config.index, config.model, bundle, spaces, datasets, config.shards, held)
-    precision = next(iter(manifest.spaces.values())).precision
-    settings = IndexSettings(recall=manifest.recall, precision=precision)
+    first = next(iter(manifest.spaces.values()))
+    settings = IndexSettings(recall=manifest.recall, precision=first.precision, factory=first.factory)
     return Job(work=work, spaces=spaces, settings=settings, config=as_dict(config), is_append=True)
 
 
@@ -150,6 +155,7 @@ def plan_job(job: Job, *, workers: str, worker_count: int) -> Plan:
         labels=[name for name, kind in labels.items() if is_searchable(kind)],
         left_out=[f"{name} ({kind})" for name, kind in labels.items() if not is_searchable(kind)],
         recall=settings.recall,
+        factory=settings.factory,
         disk_bytes=int(work.rows * (vector_bytes + trial.label_bytes / max(1, trial.rows))),
         memory_bytes=work.rows * memory,
         workers=workers,
@@ -178,10 +184,11 @@ def _try(job: Job) -> _Trial:
     codes = job.work.datasets[dataset]
     number = next(n for n, part in enumerate(codes.parts) if ok_rows(part))
     pick = Pick(dataset, number, tuple(range(min(TRIAL_ROWS, ok_rows(codes.parts[number])))))
+    settings = replace(job.settings, factory="")  # one may need more rows than a trial has
     worker = ShardWorker(job.work, job.spaces)
     block = worker.sample(pick)
     started = time.perf_counter()
-    forms = fit_spaces(job.settings, job.spaces.forms, [block] if block.rows else [])
+    forms = fit_spaces(settings, job.spaces.forms, [block] if block.rows else [])
     fit_s = time.perf_counter() - started
     seconds = 0.0
     for _ in range(2):

@@ -53,10 +53,10 @@ class Spaces:
 
     def comparable_rows(self, vectors: Mapping[str, Array]) -> Array:
         """bool [N]: which rows every space can compare: numbers within its limit, and a length where it needs one."""
-        return np.all([self._comparable(name, rows) for name, rows in vectors.items()], axis=0)
+        return np.asarray(np.all([self._comparable(name, rows) for name, rows in vectors.items()], axis=0))
 
     def _comparable(self, name: str, vectors_NW: Array) -> Array:
-        good = np.all(np.abs(vectors_NW) <= NUMBER_LIMIT, axis=1)  # false for nan
+        good = np.asarray(np.all(np.abs(vectors_NW) <= NUMBER_LIMIT, axis=1))  # false for nan
         return good & np.any(vectors_NW, axis=1) if self.forms[name].metric == "cosine" else good
 
     @staticmethod

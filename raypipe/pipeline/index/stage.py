@@ -27,9 +27,7 @@ from raypipe.pipeline.index.codes import Codes, Faces
 from raypipe.pipeline.index.sampling import Pick
 from raypipe.pipeline.index.spaces import Spaces, open_spaces
 from raypipe.retrieval.build import STAGING, stage_one_shard
-from raypipe.retrieval.files import FileInfo, read_checked
-from raypipe.retrieval.manifest import ShardEntry, SpaceEntry
-from raypipe.retrieval.reduction import Reduction
+from raypipe.retrieval.manifest import ShardEntry, read_shard
 from raypipe.retrieval.shard_writer import Block
 from raypipe.retrieval.space import Array
 from raypipe.retrieval.space_writer import Form
@@ -177,14 +175,6 @@ def open_worker(work: Work) -> ShardWorker:
     return ShardWorker(work, open_spaces(bundle, work.spaces))
 
 
-def forms_of(work: Work, entries: Mapping[str, SpaceEntry]) -> dict[str, Form]:
-    """How rows are held, by the spaces' names, as staged under the index."""
-    return {
-        name: Form(entry.space, Reduction.from_bytes(read_checked(work.out, entry.reduction)), entry.precision)
-        for name, entry in entries.items()
-    }
-
-
 def finished_shards(work: Work) -> dict[int, ShardReport]:
     """What an earlier run of the same plan left: by number, the shards whose record and files are there."""
     found = {}
@@ -208,8 +198,6 @@ def _record_uri(work: Work, number: int) -> str:
 
 
 def _report(tree: dict[str, Any]) -> ShardReport:
-    entry = tree["entry"]
-    if entry is not None:
-        entry = ShardEntry(entry["name"], entry["rows"], entry["codes"], tuple(FileInfo(**f) for f in entry["files"]))
+    entry = read_shard(tree["entry"]) if tree["entry"] else None
     skipped = {reason: (count, ids) for reason, (count, ids) in tree["skipped"].items()}
     return ShardReport(number=tree["number"], entry=entry, rows=tree["rows"], skipped=skipped, seconds=tree["seconds"])

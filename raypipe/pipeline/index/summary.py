@@ -15,7 +15,7 @@ from raypipe.retrieval.manifest import Manifest
 ALL_STAGES = ("sample", "fit", *STAGES, "publish")
 
 _ADVICE = {
-    "sample": "reading the sample was the bottleneck: larger collections pay it once",
+    "sample": "starting the workers and reading the sample was the bottleneck: larger collections pay it once",
     "fit": "fitting the axes was the bottleneck: larger collections pay it once",
     "read": "reading the codes is the bottleneck: a nearer storage or more workers help",
     "vectors": "computing vectors is the bottleneck: more workers or CPU cores help",
