@@ -159,7 +159,6 @@ def built(job: TrainJob, reader: Reader, device: torch.device, share: Share) -> 
         share=share,
         seed=job.config.seed,
     )
-    torch.manual_seed(job.config.seed)
     recipe: Recipe = catalog.recipe_module(job.config.recipe).build_recipe(job.recipe, site)
     return recipe
 

@@ -73,6 +73,16 @@ def test_a_run_that_was_told_to_end_goes_on_to_the_same_result(folder: Path, tmp
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
 
+def test_a_run_depends_on_its_seed_alone_and_leaves_the_process_random_state(folder: Path, tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    train(job_for(folder, tmp_path / "a"))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(1)
+    train(job_for(folder, tmp_path / "b"))
+    a, b = weights_of(tmp_path / "a"), weights_of(tmp_path / "b")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
 def test_another_seed_gives_another_result(folder: Path, tmp_path: Path) -> None:
     train(job_for(folder, tmp_path / "a"))
     train(job_for(folder, tmp_path / "b", seed=1))
