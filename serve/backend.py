@@ -67,6 +67,7 @@ class Description:
         rows: faces that can be found.
         recall: what a query gets that asks for none; 1: exact and certified.
         labels: columns that filters may use and hits are told with.
+        examples: ids of some faces, spread over the collection, for whoever has none to begin with.
     """
 
     model: str
@@ -78,6 +79,7 @@ class Description:
     methods: tuple[MethodFacts, ...]
     spaces: tuple[SpaceFacts, ...]
     labels: tuple[str, ...]
+    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
