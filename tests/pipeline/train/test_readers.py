@@ -71,10 +71,11 @@ def test_a_row_is_replaced_by_one_of_its_own_split(tmp_path: Path) -> None:
     reader.close()
 
 
-def test_a_folder_that_was_empty_is_listed_again(tmp_path: Path) -> None:
+def test_a_folder_without_pictures_is_listed_again(tmp_path: Path) -> None:
     folder = celeba_folder(tmp_path / "full", 4)
     (tmp_path / "in").mkdir()
-    with pytest.raises(WrongUsage):
+    (tmp_path / "in" / "notes.txt").touch()
+    with pytest.raises(WrongUsage, match="no images"):
         reader_of(tmp_path / "in", tmp_path, ("image",))
     for path in (folder / "img_align_celeba").iterdir():
         path.rename(tmp_path / "in" / path.name)
