@@ -168,6 +168,21 @@ def read_manifest(uri: str) -> Manifest:
     raise RaypipeError(f"{uri}: the newest manifest vanished {_TRIES} times while it was read")
 
 
+def read_version(uri: str, version: int) -> Manifest:
+    """A version, perhaps an older one: they are there until the next compaction.
+
+    Raises:
+        WrongUsage: there is no such version.
+        RaypipeError: as ``read_manifest``.
+    """
+    whole = storage.join(uri, manifest_name(version))
+    try:
+        return _parsed(storage.read_bytes(whole), whole)
+    except FileNotFoundError as error:
+        there = ", ".join(map(str, versions(uri)))
+        raise WrongUsage(f"the index has no version {version}; versions: {there or 'none'}") from error
+
+
 def publish(uri: str, manifest: Manifest) -> Manifest:
     """Make this version the newest. From here on readers see it, on a local disk also after a power cut.
 
