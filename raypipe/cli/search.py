@@ -17,7 +17,7 @@ from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.face_decoder import FaceConfig
 from raypipe.pipeline.encode.face_model import pick_device
 from raypipe.pipeline.search.conditions import parse_condition
-from raypipe.pipeline.search.names import space_named
+from raypipe.pipeline.search.names import check_columns, space_named
 from raypipe.pipeline.search.query import IDENTITY, Face, FromIndex, Like, SearchQuery
 from raypipe.pipeline.search.result import as_json
 from raypipe.pipeline.search.result_sheet import result_sheet
@@ -186,8 +186,7 @@ def _labels_shown(searcher: Searcher, query: SearchQuery, asked: str) -> list[st
     if asked == "all":
         return list(there)
     names = [name.strip() for name in asked.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in there]:
-        raise WrongUsage(f"no label column {', '.join(unknown)}; there are: {', '.join(there) or 'none'}")
+    check_columns(names, there)
     about = sorted(columns_of(query.where)) if query.where else []
     if query.exclude_identity or query.most_per_identity:
         about.append(IDENTITY)

@@ -160,7 +160,11 @@ def test_nothing_matches(search: Asking, tmp_path: Path) -> None:
         (("--id", "face-07", "--method", "nothing"), WrongUsage, "method 'nothing' cannot be searched"),
         (("--id", "face-07", "--where", "Male=="), WrongUsage, "expected a value, got '='"),
         (("--id", "face-07", "--recall", "most"), WrongUsage, "--recall 'most' must be 'exact' or a number"),
-        (("--id", "face-07", "--show", "hat"), WrongUsage, "no label column hat; there are: uri, Male"),
+        (
+            ("--id", "face-07", "--show", "hat"),
+            WrongUsage,
+            "no label column 'hat'; there are: uri, Male",
+        ),
         (("--id", "face-07", "--page", "3"), WrongUsage, "page 3 is beyond the end: 39 hits are 2 pages of 20"),
         (("--queries", "nowhere.txt"), WrongUsage, "no file at 'nowhere.txt'"),
         (("--queries", __file__, "--explain"), WrongUsage, "--out and --explain are for one question"),

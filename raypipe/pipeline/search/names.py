@@ -1,4 +1,4 @@
-"""Names that people type: spaces and attributes, with what they may have meant."""
+"""Names that people type, of spaces, attributes and label columns, with what they may have meant."""
 
 from __future__ import annotations
 
@@ -38,8 +38,19 @@ def check_attributes(asked: Sequence[str], allowed: Sequence[str], what: str) ->
             )
 
 
+def check_columns(asked: Sequence[str], allowed: Sequence[str]) -> None:
+    """Raises:
+    WrongUsage: label columns that there are not, with near ones that are.
+    """
+    for name in asked:
+        if name not in allowed:
+            near = _meant(name, allowed)
+            raise WrongUsage(f"no label column {name!r}{near}; there are: {', '.join(allowed) or 'none'}")
+
+
 def _meant(asked: str, names: Sequence[str]) -> str:
     """Near names in parentheses; or nothing."""
     by_lower = {name.lower(): name for name in names}
     near = difflib.get_close_matches(asked.lower(), by_lower, n=3, cutoff=0.6)
+    near = near or [name for name in by_lower if len(asked) > 2 and asked.lower() in name][:3]
     return f" (did you mean {' or '.join(by_lower[name] for name in near)}?)" if near else ""

@@ -17,12 +17,13 @@ from raypipe.pipeline.encode.face_decoder import FaceConfig, FaceDecoder
 from raypipe.pipeline.index.codes import PART, ROW
 from raypipe.pipeline.search.collection import Collection, Place, open_collection
 from raypipe.pipeline.search.model import OpenedModel
-from raypipe.pipeline.search.names import check_attributes, space_named
+from raypipe.pipeline.search.names import check_attributes, check_columns, space_named
 from raypipe.pipeline.search.query import Face, FromCodes, FromIndex, FromPixels, SearchQuery
 from raypipe.pipeline.search.result import AskedAim, FoundFace, SearchResult
 from raypipe.pipeline.search.scales import Scale, scales_of
 from raypipe.pipeline.search.wishes import wish_of
 from raypipe.retrieval.answer import Answer, Hit, Wish
+from raypipe.retrieval.filters import columns_of
 from raypipe.retrieval.index import Index, open_index
 from raypipe.retrieval.shard_writer import ID
 from raypipe.retrieval.space import Aim, make_target
@@ -112,6 +113,8 @@ class Searcher:
 
     def _question(self, query: SearchQuery) -> _Question:
         manifest = self.index.manifest
+        if query.where is not None:
+            check_columns(sorted(columns_of(query.where)), (ID, *self.label_names))
         main = [] if query.face is None else [AskedAim(space=query.space, face=query.face, weight=query.weight)]
         others = [AskedAim(space=like.space, face=like.face, weight=like.weight) for like in query.like]
         aims = tuple(

@@ -202,7 +202,13 @@ def test_the_result_is_json_and_stays_so(collection: SmallCollection, searcher: 
         ({"move": {"smiling": 1}}, UnknownAttribute, r"'smiling' \(did you mean Smiling\?\)"),
         ({"prefer": {"Hat": 1}}, UnknownAttribute, "'Hat'.*this space can prefer: Smiling"),
         ({"space": "w_pluss"}, WrongUsage, r"'w_pluss' is not a space of the index; spaces: sparse_directions.w_plus"),
-        ({"where": parse_condition("hat=1")}, WrongUsage, "no label column hat; there are: image_id"),
+        (
+            {"where": parse_condition("hairs=1")},
+            WrongUsage,
+            r"no label column 'hairs' \(did you mean hair\?\); there are: image_id",
+        ),
+        ({"where": parse_condition("_row=1")}, WrongUsage, "no label column '_row'; there are"),
+        ({"where": parse_condition("ident=1")}, WrongUsage, r"'ident' \(did you mean identity\?\)"),
         ({"where": parse_condition("hair>3")}, WrongUsage, "column 'hair' holds string"),
         ({"face": FromIndex("nobody")}, WrongUsage, "1 of 1 ids are not in the index: nobody"),
         (
