@@ -115,6 +115,8 @@ def create_exclusively(uri: str, content: bytes) -> bool:
             scratch = _scratch_name(path)
             with open(scratch, "xb") as file:
                 file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             try:
                 os.link(scratch, path)
             finally:
@@ -124,6 +126,24 @@ def create_exclusively(uri: str, content: bytes) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def make_lasting_folder(path: str) -> None:
+    """A local folder and what it lies in, there even after a power cut."""
+    if not os.path.isdir(path):
+        parent = os.path.dirname(path)
+        make_lasting_folder(parent)
+        os.makedirs(path, exist_ok=True)
+        sync_folder(parent)
+
+
+def sync_folder(path: str) -> None:
+    """What was created, renamed or deleted directly in a local folder stays so, even after a power cut."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def list_names(uri: str) -> list[str]:

@@ -209,8 +209,8 @@ def scratch_folder(uri: str) -> tempfile.TemporaryDirectory[str]:
     """Where a shard is written: beside the index if that is local, so that finished files need no copying."""
     if not storage.is_local(uri):
         return tempfile.TemporaryDirectory(prefix=STAGING)
-    root = Path(storage.filesystem(uri)[1])
-    root.mkdir(parents=True, exist_ok=True)
+    root = storage.filesystem(uri)[1]
+    storage.make_lasting_folder(root)
     return tempfile.TemporaryDirectory(prefix=STAGING, dir=root)
 
 

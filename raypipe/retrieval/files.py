@@ -34,23 +34,36 @@ def describe(path: Path, name: str) -> FileInfo:
 
 
 def publish_file(path: Path, uri: str) -> None:
-    """Copy a finished local file to ``uri``, whole or not at all; moves it where both are on one local disk."""
+    """Copy a finished local file to ``uri``, whole or not at all; moves it where both are on one local disk.
+
+    On a local disk it is still there after a power cut.
+    """
     fs, target = storage.filesystem(uri)
     if not storage.is_local(uri):
         fs.put_file(str(path), target)
         return
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    if os.stat(path).st_dev == os.stat(os.path.dirname(target)).st_dev:
-        os.replace(path, target)
-        return
-    scratch = f"{target}.{secrets.token_hex(4)}.tmp"
-    shutil.copyfile(path, scratch)
+    folder = os.path.dirname(target)
+    storage.make_lasting_folder(folder)
+    scratch = str(path)
+    if os.stat(path).st_dev != os.stat(folder).st_dev:
+        scratch = f"{target}.{secrets.token_hex(4)}.tmp"
+        shutil.copyfile(path, scratch)
+    with open(scratch, "rb") as file:
+        os.fsync(file.fileno())
     os.replace(scratch, target)
+    storage.sync_folder(folder)
 
 
 def publish_bytes(content: bytes, uri: str, name: str) -> FileInfo:
-    """Write a small file of the index at ``uri``."""
-    storage.write_bytes(storage.join(uri, name), content)
+    """Write a small file of the index at ``uri``, as lasting as ``publish_file`` does."""
+    whole = storage.join(uri, name)
+    if not storage.is_local(uri):
+        storage.write_bytes(whole, content)
+    else:
+        folder = os.path.dirname(storage.filesystem(whole)[1])
+        storage.make_lasting_folder(folder)
+        storage.write_bytes(whole, content)
+        storage.sync_folder(folder)
     return FileInfo(name, len(content), storage.sha256(content))
 
 

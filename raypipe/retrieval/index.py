@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from raypipe.errors import WrongUsage
+from raypipe.errors import RaypipeError, WrongUsage
 from raypipe.retrieval.answer import Answer, Hit, Wish, merge
 from raypipe.retrieval.batch_scan import ScanMatrix
 from raypipe.retrieval.factory import Factory
 from raypipe.retrieval.files import local_file, read_checked
 from raypipe.retrieval.filters import columns_of, shown_columns
-from raypipe.retrieval.manifest import Binding, Manifest, ShardEntry, SpaceEntry, read_manifest
+from raypipe.retrieval.manifest import Binding, Manifest, ShardEntry, SpaceEntry, read_manifest, versions
 from raypipe.retrieval.reduction import Reduction
 from raypipe.retrieval.shard import Shard
 from raypipe.retrieval.shard_search import ShardSearch, scan_together
@@ -145,9 +145,16 @@ def open_index(uri: str, *, cache: Path = CACHE, device: str = "cpu") -> Index:
         WrongUsage: there is no index.
         RaypipeError: a file is missing or damaged.
     """
-    manifest = read_manifest(uri)
-    forms = read_forms(uri, manifest.spaces)
-    return Index(manifest, [open_shard(uri, entry, forms, cache) for entry in manifest.shards], torch.device(device))
+    while True:
+        manifest = read_manifest(uri)
+        try:
+            forms = read_forms(uri, manifest.spaces)
+            shards = [open_shard(uri, entry, forms, cache) for entry in manifest.shards]
+        except (RaypipeError, FileNotFoundError):
+            if versions(uri)[-1:] != [manifest.version]:
+                continue  # a newer version came, and the files of this one were swept away
+            raise
+        return Index(manifest, shards, torch.device(device))
 
 
 def read_forms(uri: str, spaces: Mapping[str, SpaceEntry]) -> dict[str, Form]:

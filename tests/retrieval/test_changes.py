@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from raypipe import storage
 from raypipe.contract import SearchSpace
 from raypipe.errors import ModelMismatch, OutputInUse, RaypipeError, WrongUsage
 from raypipe.retrieval.answer import Wish
@@ -151,100 +147,6 @@ def test_on_an_object_store_all_operations_leave_a_whole_index(bucket: str, tmp_
     assert sorted(hit.id for hit in answer.hits) == names(50, 10)
     with pytest.raises(OutputInUse):
         publish(uri, index.manifest)
-
-
-class Killed(BaseException):
-    """Nobody catches it, as nobody catches a kill."""
-
-
-def build_all(folder: Path) -> None:
-    settings = tiny_settings(SPACE, rows_per_shard=25)
-    build(str(folder), {NAME: SPACE}, BINDINGS, lambda: blocks(names(40), VECTORS[:40]), settings)
-
-
-def delete_some(folder: Path) -> None:
-    delete(str(folder), names(30))
-
-
-def compact_all(folder: Path) -> None:
-    compact(str(folder), rows_per_shard=50)
-
-
-def state(folder: Path) -> list[tuple[str, float]] | None:
-    try:
-        return found(folder)
-    except WrongUsage:
-        return None
-
-
-@pytest.mark.parametrize(
-    ("before", "operation"),
-    [
-        ([], build_all),
-        ([build_all], append_rest),
-        ([build_all], delete_some),
-        ([build_all, delete_some], compact_all),
-    ],
-)
-def test_killed_at_any_write_the_index_is_the_old_or_the_new_one(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    before: list[Callable[[Path], None]],
-    operation: Callable[[Path], None],
-) -> None:
-    prepared, complete = tmp_path / "start", tmp_path / "complete"
-    prepared.mkdir()
-    for step in before:
-        step(prepared)
-    old = state(prepared)
-    shutil.copytree(prepared, complete)
-    operation(complete)
-    new = state(complete)
-    seen_old = seen_new = False
-    for kill_at in range(1000):
-        folder = tmp_path / str(kill_at)
-        shutil.copytree(prepared, folder)
-        with monkeypatch.context() as patched:
-            killed = kill(patched, kill_at, lambda folder=folder: operation(folder))
-        now = state(folder)
-        assert now in (old, new)
-        seen_old, seen_new = seen_old or now == old, seen_new or (killed and now == new)
-        if not killed:
-            break
-        if state(folder) == old or operation is not build_all:
-            operation(folder)
-        assert state(folder) == new
-        sweep(str(folder))
-        assert problems(str(folder), queries=0) == []
-    assert seen_old
-    assert kill_at > 3
-
-
-def kill(patched: pytest.MonkeyPatch, at: int, run: Callable[[], None]) -> bool:
-    """Run until the ``at``-th change of the disk, which still happens or not, in turns. Whether it came so far."""
-    count = 0
-
-    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
-        def change(*arguments: Any, **options: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == at // 2 + 1:
-                if at % 2:
-                    original(*arguments, **options)
-                raise Killed
-            return original(*arguments, **options)
-
-        return change
-
-    for name in ("replace", "link", "remove"):
-        patched.setattr(os, name, counted(getattr(os, name)))
-    patched.setattr(storage, "write_bytes", counted(storage.write_bytes))
-    patched.setattr("numpy.savez", counted(np.savez))
-    try:
-        run()
-    except Killed:
-        return True
-    return False
 
 
 def test_a_manifest_of_a_later_version_is_refused(tmp_path: Path) -> None:
