@@ -1,0 +1,180 @@
+"""Everything in one process: an opened index and model, and threads that ask them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from raypipe.pipeline.index.changes import delete as delete_from_index
+from raypipe.pipeline.index.config import AppendConfig
+from raypipe.pipeline.index.job import run_job
+from raypipe.pipeline.index.local import RunLocally
+from raypipe.pipeline.index.plan import append_job
+from raypipe.pipeline.search.collection import Place
+from raypipe.pipeline.search.model import OpenedModel
+from raypipe.pipeline.search.query import Face, FromPixels, SearchQuery
+from raypipe.pipeline.search.result import SearchResult
+from raypipe.pipeline.search.searcher import Searcher
+from raypipe.weights import open_bundle
+from serve import pictures, work
+from serve.backend import Change, Description, Encoded, Pixels, Versioned
+from serve.errors import Unavailable
+from serve.settings import Limits
+from serve.versions import open_version
+
+T = TypeVar("T")
+
+PICTURES_KEPT = 2048
+"""Of the collection, in memory: 25 MB at 64 pixels, 400 MB at 256."""
+
+_log = logging.getLogger("raypipe.serve")
+
+
+@dataclass(frozen=True)
+class _Served:
+    """A version of the index, with what is told of it."""
+
+    searcher: Searcher
+    description: Description
+
+    @property
+    def version(self) -> int:
+        return self.description.index_version
+
+
+class LocalBackend:
+    """Opens index and model in a thread of its own; until that is done, questions are told to come back.
+
+    What is served never changes: another version of the index is another ``_Served``, put in its place at once, and
+    questions in flight end on the one they began with.
+
+    Args:
+        codes: where encoded datasets of the index are now, if they were moved.
+    """
+
+    def __init__(
+        self, index: str, model: str, *, limits: Limits, codes: Sequence[str] = (), device: str = "cpu"
+    ) -> None:
+        self._uri, self._model_name, self._codes, self._limits = index, model, tuple(codes), limits
+        self._threads = ThreadPoolExecutor(limits.at_once, "answer")
+        self._picture_threads = ThreadPoolExecutor(limits.pictures_at_once, "picture")
+        # One change at a time: whoever opens the newest version last also puts it in place last.
+        self._changes = ThreadPoolExecutor(1, "change")
+        self._pictures = _KeptPictures()
+        self._served: _Served | None = None
+        self._opening = self._changes.submit(self._open, device)
+
+    async def opened(self) -> None:
+        """Wait until questions are answered.
+
+        Raises:
+            RaypipeError: as ``open_version`` and ``open_bundle``.
+        """
+        await asyncio.wrap_future(self._opening)
+
+    async def describe(self) -> Description:
+        return self._now().description
+
+    async def search(self, query: SearchQuery, *, partial: bool) -> Versioned[SearchResult]:
+        """All shards are here: no answer is partial."""
+        now = self._now()
+        return Versioned(now.version, await _in(self._threads, lambda: now.searcher.search(query)))
+
+    async def cut_out(self, content: bytes, name: str) -> FromPixels:
+        searcher = self._now().searcher
+        size, most = searcher.model.image_size, self._limits.pixels
+        return await _in(
+            self._threads,
+            lambda: pictures.cut_out(content, name, face=searcher.collection.face_config(), size=size, pixels=most),
+        )
+
+    async def encode(self, face: Face) -> Versioned[Encoded]:
+        now = self._now()
+        return Versioned(now.version, await _in(self._threads, lambda: work.encode(now.searcher, face)))
+
+    async def edit(self, face: Face, change: Change, method: str) -> Versioned[Pixels]:
+        now = self._now()
+        return Versioned(now.version, await _in(self._threads, lambda: work.edit(now.searcher, face, change, method)))
+
+    async def image(self, id: str) -> Versioned[Pixels]:
+        now = self._now()
+        found = await _in(self._picture_threads, lambda: self._pictures.picture(now.searcher, id))
+        return Versioned(now.version, found)
+
+    async def activate(self, version: int | None) -> int:
+        return await _in(self._changes, lambda: self._serve(version))
+
+    async def append(self, codes: str) -> int:
+        return await _in(self._changes, lambda: self._append(codes))
+
+    async def delete(self, ids: Collection[str]) -> int:
+        return await _in(self._changes, lambda: self._delete(ids))
+
+    async def ready(self) -> bool:
+        return self._served is not None
+
+    async def close(self) -> None:
+        """What is being answered is; what waits is not."""
+        for threads in (self._threads, self._picture_threads, self._changes):
+            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+
+    def _now(self) -> _Served:
+        if self._served is not None:
+            return self._served
+        if self._opening.done() and self._opening.exception() is not None:
+            raise Unavailable("index and model could not be opened")
+        raise Unavailable("index and model are still being opened")
+
+    def _open(self, device: str) -> None:
+        self._model = OpenedModel(open_bundle(self._model_name), device)
+        self._serve(None)
+
+    def _serve(self, version: int | None) -> int:
+        searcher = open_version(self._uri, version, self._model, codes=self._codes, threads=1)
+        work.warm(searcher)
+        served = _Served(searcher, work.described(searcher))
+        self._served = served
+        _log.info("version %d of the index is served, %d faces", served.version, served.description.rows)
+        return served.version
+
+    def _append(self, codes: str) -> int:
+        job = append_job(AppendConfig(index=self._uri, codes=(codes,), model=self._model_name))
+        run_job(job, RunLocally(), say=_log.info, watch=lambda record: None)
+        return self._serve(None)
+
+    def _delete(self, ids: Collection[str]) -> int:
+        delete_from_index(self._uri, ids, _log.info)
+        return self._serve(None)
+
+
+class _KeptPictures:
+    """Pictures that were asked for lately, by where they are: a face that was deleted is not found any more."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Place, Pixels] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def picture(self, searcher: Searcher, id: str) -> Pixels:
+        work.require_id(searcher, id)
+        place = searcher.place(id)
+        with self._lock:
+            if (kept := self._kept.get(place)) is not None:
+                self._kept.move_to_end(place)
+                return kept
+        pixels = work.picture(searcher, id)
+        with self._lock:
+            self._kept[place] = pixels
+            while len(self._kept) > PICTURES_KEPT:
+                self._kept.popitem(last=False)
+        return pixels
+
+
+async def _in(threads: ThreadPoolExecutor, do: Callable[[], T]) -> T:
+    """What a thread makes of it. If nobody waits any more before a thread has begun, none does."""
+    return await asyncio.wrap_future(threads.submit(do))

@@ -1,0 +1,188 @@
+"""What each question takes, on an opened index and model, in the calling thread. Both backends do it this way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from raypipe import faces
+from raypipe.contract import Columns, Method, Query
+from raypipe.errors import WrongUsage
+from raypipe.pipeline.loading import methods_of, only_method
+from raypipe.pipeline.search.model import OpenedModel
+from raypipe.pipeline.search.names import check_attributes
+from raypipe.pipeline.search.query import Face, FromIndex, FromPixels
+from raypipe.pipeline.search.scales import scales_of
+from raypipe.pipeline.search.searcher import Searcher
+from serve.backend import Change, Description, Encoded, MethodFacts, Pixels, SpaceFacts
+from serve.errors import Gone, NotFound
+
+EXAMPLES = 48
+"""Faces that a description names."""
+
+
+def described(searcher: Searcher) -> Description:
+    """What is served: of the model, its methods and the index, what the contract says."""
+    model, manifest = searcher.model, searcher.index.manifest
+    spaces = tuple(
+        SpaceFacts(
+            name=name,
+            method=entry.binding.method,
+            metric=entry.space.metric,
+            width=entry.space.width,
+            coordinates=entry.space.coordinates,
+        )
+        for name, entry in manifest.spaces.items()
+    )
+    return Description(
+        model=model.bundle.name,
+        fingerprint=model.bundle.fingerprint,
+        image_size=model.image_size,
+        index_version=manifest.version,
+        rows=manifest.rows,
+        recall=manifest.recall,
+        methods=tuple(_method_facts(name, model.method(name), spaces) for name in methods_of(model.bundle)),
+        spaces=spaces,
+        labels=searcher.label_names,
+        examples=_examples(searcher),
+    )
+
+
+def warm(searcher: Searcher) -> None:
+    """Load everything that questions need; what goes wrong with a model does so here.
+
+    Raises:
+        BadWeights: the model lacks a part of a method.
+        ModelMismatch: the index was made with another model.
+    """
+    model, manifest = searcher.model, searcher.index.manifest
+    manifest.require({name: model.binding(name) for name in manifest.spaces})
+    nobody = np.zeros((model.image_size, model.image_size, 3), np.uint8)
+    for name in methods_of(model.bundle):
+        model.encode(nobody, name)
+
+
+def encode(searcher: Searcher, face: Face) -> Encoded:
+    """The codes of a face by every method, and where its attributes stand.
+
+    Raises:
+        WrongUsage: no such face, or codes that are not what a method needs.
+    """
+    codes: dict[str, npt.NDArray[Any]] = {}
+    intensities: dict[str, dict[str, float]] = {}
+    for name in methods_of(searcher.model.bundle):
+        method = searcher.model.method(name)
+        columns = _columns(searcher, face, name)
+        codes |= {column: values[0].cpu().numpy() for column, values in columns.items() if column != "image"}
+        intensities[name] = _intensities(method, columns)
+    return Encoded(codes=codes, intensities=intensities)
+
+
+def edit(searcher: Searcher, face: Face, change: Change, method: str) -> Pixels:
+    """The changed face, uint8 [s,s,3].
+
+    Raises:
+        WrongUsage: no such face or method, or a change that the method cannot make.
+        Gone: the method needs the face's picture, which cannot be read any more.
+    """
+    name = method_named(searcher.model, method)
+    used = searcher.model.method(name)
+    check_attributes([*change.adjust, *change.move], used.attributes, "this method has")
+    check_attributes([edit.attribute for edit in change.edits], used.attributes, "this method has")
+    columns = _columns(searcher, face, name)
+    source = _source(searcher, face, used)
+    with torch.no_grad():
+        made: Pixels = faces.to_pixels(used.render(_changed(used, columns, change), source))[0]
+    return made
+
+
+def picture(searcher: Searcher, id: str) -> Pixels:
+    """A face of the collection, uint8 [s,s,3].
+
+    Raises:
+        NotFound: there is none.
+        Gone: its file is.
+    """
+    require_id(searcher, id)
+    found = searcher.collection.pictures([searcher.place(id)])[0]
+    if isinstance(found, str):
+        raise Gone(f"the picture of {id!r} cannot be read any more")
+    return found
+
+
+def require_id(searcher: Searcher, id: str) -> None:
+    """Raises:
+    NotFound: no face of that id can be found.
+    """
+    if searcher.index.places([id]) == [None]:
+        raise NotFound(f"no face {id!r} in the index")
+
+
+def method_named(model: OpenedModel, asked: str) -> str:
+    """The method that was asked for; "": the one that there is.
+
+    Raises:
+        WrongUsage: no such method, or several and none was asked for.
+    """
+    there = methods_of(model.bundle)
+    if asked and asked not in there:
+        raise WrongUsage(f"{asked!r} is not a method of this model; methods: {', '.join(there) or 'none'}")
+    return only_method(model.bundle, asked)
+
+
+def _method_facts(name: str, method: Method, spaces: tuple[SpaceFacts, ...]) -> MethodFacts:
+    own = tuple(space.name for space in spaces if space.method == name)
+    verbs = [verb for verb, can in (("search", own), ("edit", method.attributes)) if can]
+    return MethodFacts(
+        name=name, verbs=(*verbs, "encode"), attributes=method.attributes, spaces=own, needs=method.needs
+    )
+
+
+def _examples(searcher: Searcher) -> tuple[str, ...]:
+    """Ids from all over the index, the same each time."""
+    shards, told = searcher.index.shards(), []
+    for shard in shards:
+        alive = shard.allowed(None)
+        rows = np.arange(shard.rows) if alive is None else np.flatnonzero(alive)
+        some = min(len(rows), -(-EXAMPLES // len(shards)))
+        told += shard.ids(rows[np.linspace(0, len(rows) - 1, some).astype(np.int64)]) if some else []
+    return tuple(told[:EXAMPLES])
+
+
+def _columns(searcher: Searcher, face: Face, method: str) -> Columns:
+    # The space only names the method: the columns of a face are the same for all of its spaces.
+    return searcher.columns_of(face, f"{method}.")
+
+
+def _intensities(method: Method, columns: Columns) -> dict[str, float]:
+    """Of the first space that has the attributes as coordinates."""
+    for name, space in method.spaces.items():
+        scales = scales_of(method, name, columns, method.attributes) if space.coordinates else {}
+        if scales:
+            with torch.no_grad():
+                vector = method.search_vectors(name, columns)[0].cpu().numpy()
+            return {attribute: scale.intensity(vector) for attribute, scale in scales.items()}
+    return {}
+
+
+def _changed(method: Method, columns: Columns, change: Change) -> Columns:
+    if change.adjust or change.move:
+        columns = method.adjusted(columns, Query(change.adjust, {}, {}, change.move))
+    return method.edit(columns, change.edits)
+
+
+def _source(searcher: Searcher, face: Face, method: Method) -> torch.Tensor:
+    """The face itself, [1,3,s,s] in [-1,1]; grey where there is none and the method does not look at it."""
+    if isinstance(face, FromPixels):
+        pixels = torch.tensor(face.pixels)
+    elif "image" not in method.needs:
+        size = searcher.model.image_size
+        pixels = torch.full((size, size, 3), 128, dtype=torch.uint8)
+    elif isinstance(face, FromIndex):
+        pixels = torch.tensor(picture(searcher, face.id))
+    else:
+        raise WrongUsage("this method works on pictures: give one, or an id, not codes")
+    return faces.to_signed(pixels[None]).to(searcher.model.device)
