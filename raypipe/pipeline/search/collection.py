@@ -43,6 +43,7 @@ class Collection:
 
     def __init__(self, uris: Mapping[str, str]) -> None:
         self._uris = dict(uris)
+        self._plans: dict[str, dict[str, Any]] = {}
 
     def columns(self, places: Sequence[Place]) -> list[Columns]:
         """The codes of some faces, float32 [...] by column; each part file is read once.
@@ -68,7 +69,7 @@ class Collection:
     def face_config(self) -> FaceConfig:
         """How the pictures of the first dataset were cut out; the default where none can be read."""
         for uri in self._uris.values():
-            if plan := _plan(Dataset(uri)):
+            if plan := self._plan(Dataset(uri)):
                 return read_config(FaceConfig, {**plan["made_from"]["face"], "align": plan["align"]})
         return FaceConfig()
 
@@ -76,6 +77,12 @@ class Collection:
         if codes not in self._uris:
             raise WrongUsage(f"the index does not say where the codes {codes[:12]} are: give them with --codes")
         return Dataset(self._uris[codes])
+
+    def _plan(self, dataset: Dataset) -> dict[str, Any] | None:
+        """What the dataset was made from; read once."""
+        if dataset.uri not in self._plans and (plan := dataset.read_json(*PLAN)) is not None:
+            self._plans[dataset.uri] = plan
+        return self._plans.get(dataset.uri)
 
     def _read_part(self, codes: str, part: int) -> pa.Table:
         dataset = self._dataset(codes)
@@ -100,7 +107,7 @@ class Collection:
         unreadable: tuple[type[Exception], ...] = (RaypipeError, *storage.errors())
         try:
             dataset = self._dataset(place.codes)
-            plan = _plan(dataset)
+            plan = self._plan(dataset)
             return "no dataset there" if plan is None else original(dataset, plan, place.part, place.row)
         except unreadable as error:
             return str(error) or type(error).__name__
@@ -127,10 +134,6 @@ def open_collection(manifest: Manifest, codes: Sequence[str] = ()) -> Collection
             )
         uris[found] = uri
     return Collection(uris)
-
-
-def _plan(dataset: Dataset) -> dict[str, Any] | None:
-    return dataset.read_json(*PLAN)
 
 
 def _codes_of(row: pa.Table, place: Place) -> Columns:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
-from threading import RLock
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -29,9 +28,10 @@ class OpenedModel:
     def __init__(self, bundle: Bundle, device: str) -> None:
         self.bundle, self.device = bundle, device
         self._methods: dict[str, Method] = {}
-        self._lock = RLock()
+        self._loaded_encoder: torch.nn.Module | None = None
+        self._lock = Lock()
 
-    @cached_property
+    @property
     def image_size(self) -> int:
         """Side in pixels of what the encoder takes."""
         return image_size_of(self.bundle)
@@ -66,7 +66,7 @@ class OpenedModel:
             image = faces.to_signed(torch.from_numpy(pixels[None].copy()).to(self.device))
             inputs = {"image": image}
             if "w_plus" in asked.needs:
-                inputs["w_plus"] = self._encoder(image)
+                inputs["w_plus"] = self._encoder()(image)
             columns = {**inputs, **asked.represent({name: inputs[name] for name in asked.needs})}
         return {name: column.half().float() for name, column in columns.items() if name != "image"}
 
@@ -86,7 +86,8 @@ class OpenedModel:
             for name, column in columns.items()
         }
 
-    @cached_property
     def _encoder(self) -> torch.nn.Module:
         with self._lock:
-            return load_encoder(self.bundle.read("encoder"), self.device)
+            if self._loaded_encoder is None:
+                self._loaded_encoder = load_encoder(self.bundle.read("encoder"), self.device)
+            return self._loaded_encoder

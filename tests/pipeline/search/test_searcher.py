@@ -16,6 +16,7 @@ from raypipe.pipeline.search.conditions import parse_condition
 from raypipe.pipeline.search.query import FromCodes, FromIndex, FromPixels, Like, SearchQuery
 from raypipe.pipeline.search.result import SearchResult, as_json
 from raypipe.pipeline.search.searcher import Searcher, open_searcher
+from raypipe.retrieval.changes import delete
 from raypipe.weights import open_bundle, save_bundle
 from tests.models import tiny_model
 from tests.pictures import picture_bytes
@@ -277,3 +278,34 @@ def test_codes_that_moved_are_found_where_they_are_said_to_be(
 def test_no_picture_no_face(searcher: Searcher) -> None:
     with pytest.raises(WrongUsage, match="decode_not_an_image"):
         searcher.cut_out(b"not a picture")
+
+
+def test_codes_that_are_not_the_index_s_are_never_asked_with(collection: SmallCollection, searcher: Searcher) -> None:
+    place = searcher.place(collection.id(3))
+    assert (place.part, place.row) == (0, 3)
+    columns = searcher.collection.columns([place])[0]
+    part = Dataset(str(collection.codes)).read_part(0)
+    assert columns["w_plus"].ravel().tolist() == part.column("w_plus")[3].as_py()
+    with pytest.raises(ModelMismatch, match="row 4 of part 0 is not 'face-03': these are other codes"):
+        searcher.collection.columns([replace(place, row=4)])
+    with pytest.raises(ModelMismatch, match="row 99 of part 0"):
+        searcher.collection.columns([replace(place, row=99)])
+    with pytest.raises(WrongUsage, match=r"part 77 of the codes at .* cannot be read"):
+        searcher.collection.columns([replace(place, part=77)])
+    with pytest.raises(WrongUsage, match="does not say where the codes elsewhere are: give them with --codes"):
+        searcher.collection.columns([replace(place, codes="elsewhere")])
+
+
+def test_a_deleted_face_is_neither_found_nor_asked_with(collection: SmallCollection, tmp_path: Path) -> None:
+    shutil.copytree(collection.index, tmp_path / "index")
+    before = found(open_searcher(str(tmp_path / "index"), str(collection.model)).search(by_id(collection, 7, k=3)))
+    delete(str(tmp_path / "index"), [before[0]])
+    fresh = open_searcher(str(tmp_path / "index"), str(collection.model))
+    assert found(fresh.search(by_id(collection, 7, k=2))) == before[1:]
+    with pytest.raises(WrongUsage, match=f"1 of 1 ids are not in the index: {before[0]}"):
+        fresh.search(SearchQuery(face=FromIndex(before[0])))
+
+
+def test_recall_is_the_index_s_unless_it_is_asked_for(collection: SmallCollection, searcher: Searcher) -> None:
+    assert searcher.search(by_id(collection, 1)).recall == 1.0
+    assert searcher.search(by_id(collection, 1, recall=0.9)).recall == 0.9
