@@ -58,16 +58,15 @@ class IndexInfo:
 
     def in_words(self) -> str:
         stored = max(1, self.rows + self.deleted)
+        answers = "exact and certified" if self.recall == 1 else f"about {self.recall:.0%} of the true hits"
         lines = [
             self.in_short(),
             (
                 f"  disk {_mib(self.bytes)} ({self.bytes / stored:,.0f} bytes a row), "
                 f"memory to search {_mib(self.memory_bytes)} ({self.memory_bytes / stored:,.0f} bytes a row)"
             ),
-            (
-                f"  answers {'exact and certified' if self.recall == 1 else f'about {self.recall:.0%} of the true hits'} "
-                f"unless a query asks for something else; versions there: {', '.join(map(str, self.versions))}"
-            ),
+            f"  answers {answers}, unless a query asks for something else",
+            f"  versions there: {', '.join(map(str, self.versions))}",
         ]
         for name, space in self.spaces.items():
             lines.append(
