@@ -53,7 +53,7 @@ def look_at_output(job: TrainJob, reader: Reader, *, restart: bool) -> OutputSta
         return OutputState(steps=steps, refusal=f"it is held by {holder}")
     try:
         refuse_foreign(job)
-        if restart and has_plan(job):
+        if restart:
             return OutputState(steps=steps)
         return OutputState(steps=steps, step=step_to_go_on_from(job, plan_of(job, reader)))
     except RaypipeError as error:
@@ -67,10 +67,15 @@ def has_plan(job: TrainJob) -> bool:
 
 def refuse_foreign(job: TrainJob) -> None:
     """Raises:
-    WrongUsage: the output is a model that no training run made.
+    WrongUsage: the output is a model that no training run made, or has checkpoints of nobody knows which run.
     """
-    if not has_plan(job) and storage.exists(storage.join(job.config.out, MODEL_FILE)):
-        raise WrongUsage(f"{job.config.out!r} holds a model that no training run made; choose another output")
+    if has_plan(job):
+        return
+    out = job.config.out
+    if storage.exists(storage.join(out, MODEL_FILE)):
+        raise WrongUsage(f"{out!r} holds a model that no training run made; choose another output")
+    if Checkpoints(out, job.config.keep).steps():
+        raise WrongUsage(f"{out!r} holds checkpoints of a run whose {PLAN} is lost; choose another output")
 
 
 def step_to_go_on_from(job: TrainJob, plan: Mapping[str, Any]) -> int:

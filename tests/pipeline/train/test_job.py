@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -121,8 +122,14 @@ def test_to_begin_again_lists_the_data_anew(tmp_path: Path) -> None:
     folder = celeba_folder(tmp_path / "in", 48)
     job = job_for(folder, tmp_path / "out")
     train(job)
-    (folder / "img_align_celeba" / "000048.png").unlink()
-    assert train(job, restart=True).is_done
+    shutil.rmtree(folder)
+    celeba_folder(folder, 44)
+    said: list[str] = []
+    for restart in (False, True):
+        begin(job, restart=restart, say=said.append)
+    assert [message.partition(" of ")[0] for message in said] == [
+        "attributes on 48 rows", "going on from step 12", "attributes on 44 rows"
+    ]  # fmt: skip
     with pytest.raises(ModelMismatch, match="data: "):
         train(job_for(celeba_folder(tmp_path / "other", 48), tmp_path / "out"))
 
@@ -134,6 +141,17 @@ def test_a_damaged_plan_is_told_and_begun_again(folder: Path, tmp_path: Path) ->
     with pytest.raises(RaypipeError, match=r"plan\.json is damaged .*--restart"):
         train(job)
     assert train(job, restart=True).is_done
+
+
+def test_checkpoints_of_nobody_knows_which_run_are_not_gone_on_from(folder: Path, tmp_path: Path) -> None:
+    job = job_for(folder, tmp_path)
+    train(job)
+    (tmp_path / "model.json").unlink()
+    (tmp_path / "_raypipe" / "plan.json").unlink()
+    for restart in (False, True):
+        with pytest.raises(WrongUsage, match=r"checkpoints of a run whose plan\.json is lost"):
+            train(job, restart=restart)
+    assert (tmp_path / "checkpoints" / "step-000000012.pt").exists()
 
 
 def test_what_a_killed_run_left_half_written_is_deleted(folder: Path, tmp_path: Path) -> None:
@@ -172,3 +190,11 @@ def test_a_batch_must_be_shared_equally(folder: Path, tmp_path: Path) -> None:
     job = job_for(folder, tmp_path)
     with pytest.raises(WrongUsage, match="batch of 8 cannot be shared by 3 workers"):
         begin(job, restart=False, say=lambda _: None, workers=3)
+
+
+def test_too_few_rows_are_told_before_any_worker_starts(tmp_path: Path) -> None:
+    folder = celeba_folder(tmp_path / "in", 4)
+    job = job_for(folder, tmp_path / "out", data=DataConfig(uri=str(folder), size=32))
+    with pytest.raises(WrongUsage, match="4 rows are too few"):
+        begin(job, restart=False, say=lambda _: None)
+    assert not (tmp_path / "out" / "_raypipe" / "plan.json").exists()
