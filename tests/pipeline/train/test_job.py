@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from raypipe.backbones.attributes import load_attributes
-from raypipe.backbones.attributes.recipe import Config
+from raypipe.backbones.attributes.recipe import AttributeRecipe, Config
 from raypipe.errors import ModelMismatch, OutputInUse, RaypipeError, WrongUsage
 from raypipe.pipeline.encode.lease import Lease
+from raypipe.pipeline.train.checkpoints import Checkpoints
 from raypipe.pipeline.train.config import DataConfig, TrainConfig, TrainJob
 from raypipe.pipeline.train.job import begin, train_locally
 from raypipe.pipeline.train.loop import Progress
@@ -72,6 +73,19 @@ def test_a_run_that_was_told_to_end_goes_on_to_the_same_result(folder: Path, tmp
     assert train(job_for(folder, tmp_path / "cut")).is_done
     whole, cut = weights_of(tmp_path / "whole"), weights_of(tmp_path / "cut")
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+def test_the_model_is_that_of_the_best_step(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = iter([3.0, 1.0, 2.0])
+    monkeypatch.setattr(AttributeRecipe, "evaluate", lambda *_: {"error": next(values)})
+    outcome = train(job_for(folder, tmp_path, evaluate_every=5, checkpoint_every=0))
+    assert (outcome.step, outcome.run["step"]) == (10, 10)
+    assert outcome.run["best"] == {"step": 10, "name": "error", "value": 1.0}
+    assert "the weights of step 10 of 12, the best by error = 1: " in outcome.in_words()
+    state = Checkpoints(str(tmp_path), 2).load(10, CPU)["recipe"]["training"]["average"]
+    weights = weights_of(tmp_path)
+    assert weights
+    assert all(torch.equal(weights[name], state[name]) for name in weights)
 
 
 def test_a_run_depends_on_its_seed_alone_and_leaves_the_process_random_state(folder: Path, tmp_path: Path) -> None:
