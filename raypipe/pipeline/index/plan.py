@@ -187,15 +187,13 @@ def _try(job: Job) -> _Trial:
     settings = replace(job.settings, factory="")  # one may need more rows than a trial has
     worker = ShardWorker(job.work, job.spaces)
     block = worker.sample(pick)
-    started = time.perf_counter()
-    forms = fit_spaces(settings, job.spaces.forms, [block] if block.rows else [])
-    fit_s = time.perf_counter() - started
-    seconds = 0.0
     for _ in range(2):
+        started = time.perf_counter()
+        forms = fit_spaces(settings, job.spaces.forms, [block] if block.rows else [])
+        fitted = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            started = time.perf_counter()
             info = write_shard(Path(folder) / "shard", [worker.sample(pick)], forms)
-            seconds = time.perf_counter() - started
+            fit_s, seconds = fitted - started, time.perf_counter() - fitted
     labels = sum(file.bytes for file in info.files if file.name == LABELS)
     rows = max(1, block.rows)
     return _Trial(block.rows, seconds, 0.0 if job.is_append else fit_s / rows, labels)
