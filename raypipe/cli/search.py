@@ -201,4 +201,4 @@ def _read(file: str) -> bytes:
 
 
 def _threads() -> int:
-    return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

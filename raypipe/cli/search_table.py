@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -40,9 +41,8 @@ def print_result(result: SearchResult, labels: Sequence[str], *, explain: bool) 
 
 def _print_whole(console: Console, table: Table) -> None:
     """As wide as it is: a row that the terminal wraps can be read, numbers that are cut off cannot."""
-    console.width = max(
-        console.width, table.__rich_measure__(console, console.options.update(max_width=10_000)).maximum
-    )
+    whole = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+    console.width = max(console.width, whole)
     console.print(table)
 
 
@@ -56,9 +56,9 @@ def _hits_table(result: SearchResult, labels: Sequence[str], *, explain: bool) -
     terms = [*attributes, *(["other attributes" if attributes else "attributes"] if others_shown else []), "rest"]
     likes = [f"like {face_in_words(aim.face)} in {aim.space.split('.', 1)[1]}" for aim in result.aims[has_main:]]
     for i, name in enumerate([*(terms if has_main else []), *likes]):
-        table.add_column(f"{'+' if i else '='} {name}", justify="right")
+        table.add_column(Text(f"{'+' if i else '='} {name}"), justify="right")
     for name in labels:
-        table.add_column(name, style="cyan")
+        table.add_column(Text(name), style="cyan")
     if explain:
         table.add_column("most of it", style="dim")
     if result.wanted:

@@ -52,7 +52,8 @@ def _adjusted_tile(searcher: Searcher, result: SearchResult) -> Tile:
     with torch.no_grad():
         wanted = method.adjusted(columns, Query(query.adjust, query.prefer, {}, query.move))
         made = method.render(wanted, faces.to_signed(pixels).to(searcher.model.device))
-    told = [f"{name} {result.wanted[name]:.2f}" for name in (*query.adjust, *query.move)]
+    changed = {*query.adjust, *query.move}
+    told = [f"{name} {intensity:.2f}" for name, intensity in result.wanted.items() if name in changed]
     return Tile(faces.to_pixels(made)[0], ("looked for", *_at_most(told)))
 
 

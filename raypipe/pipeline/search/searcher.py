@@ -89,9 +89,10 @@ class Searcher:
         Raises:
             WrongUsage: no picture, or no face in it.
         """
-        decoded = FaceDecoder(face or self.collection.face_config(), self.model.image_size)(content, None)
+        config = face or self.collection.face_config()
+        decoded = FaceDecoder(config, self.model.image_size)(content, None)
         if decoded.pixels is None:
-            raise WrongUsage(f"{decoded.status}: {decoded.error}")
+            raise WrongUsage(f"{decoded.status}: {decoded.error} (cut out with align={config.align})")
         return FromPixels(decoded.pixels, name)
 
     def columns_of(self, face: Face, space: str) -> Columns:

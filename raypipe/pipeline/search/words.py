@@ -12,7 +12,10 @@ def question_in_words(result: SearchResult) -> str:
     query, aims = result.query, result.aims
     told = [" + ".join(_aim_in_words(aim, len(aims) > 1) for aim in aims)]
     told += [f"{name} adjusted to {amount:g}" for name, amount in query.adjust.items()]
-    told += [f"{name} moved by {amount:+g}, to {result.wanted[name]:.2f}" for name, amount in query.move.items()]
+    told += [
+        f"{name} moved by {amount:+g}" + (f", to {result.wanted[name]:.2f}" if name in result.wanted else "")
+        for name, amount in query.move.items()
+    ]
     told += [
         f"{name} preferred {weight:g} times" if weight else f"{name} does not matter"
         for name, weight in query.prefer.items()
@@ -50,7 +53,7 @@ def split_of(part: Part, attributes: tuple[str, ...]) -> tuple[dict[str, float],
 
 
 def attributes_shown(result: SearchResult) -> tuple[str, ...]:
-    """The attributes whose part of the distance is worth a column of its own: those that matter, and have one."""
+    """The attributes whose part of the distance is told apart: those that matter and that the space tells apart."""
     return tuple(result.wanted)
 
 
