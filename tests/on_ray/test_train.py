@@ -37,6 +37,7 @@ from raypipe.weights import open_bundle
 from tests.on_ray.faults import wait_until, when
 from tests.pipeline.train.made_up import celeba_folder
 from tests.pipeline.train.test_job import RECIPE, job_for
+from tests.pipeline.train.test_leaks import decode_processes, is_alive
 from tests.s3_server import S3Server
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -47,9 +48,16 @@ GAN = StyleGAN2Config(
 )  # fmt: skip
 
 
+BROKEN = ("000020.png", "000012.png")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return celeba_folder(tmp_path_factory.mktemp("faces") / "in", 48)
+    """Two pictures cannot be read: of a row to train with, after which one is held out, and of one held out."""
+    folder = celeba_folder(tmp_path_factory.mktemp("faces") / "in", 48)
+    for name in BROKEN:
+        (folder / "img_align_celeba" / name).write_bytes(b"nothing")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +125,8 @@ def test_fifty_steps_of_four_workers_are_those_of_one_process(
     assert outcome.is_done
     assert seen == sorted(seen)
     assert seen
+    assert outcome.run["rejected_rows"] == len(BROKEN)
+    assert outcome.run["images_of_last_run"] == 50 * 8
     assert_same(weights_of(job.config.out), expected)
 
 
@@ -148,10 +158,16 @@ def test_a_killed_driver_is_succeeded_by_the_same_command(
     command += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     driver = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     wait_until(lambda: len(checkpoints(tmp_path)) >= 2 or driver.poll() is not None)
+    decoders = decode_processes(os.getpid())  # of the readers on the two nodes
     driver.kill()
     assert driver.wait() == -signal.SIGKILL, "the run ended before the fault"
     wait_until(lambda: not workers_alive())
+    assert decoders
+    wait_until(lambda: not any(map(is_alive, decoders)))
     assert not (tmp_path / "model.json").exists()
+    plan = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True).stdout
+    assert "training with 2 workers" in plan
+    assert "steps are done; the run would do the other" in plan
 
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
