@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +148,8 @@ def sweep(uri: str) -> int:
     unneeded = [name for name in unneeded if _OURS.fullmatch(name)]
     for name in unneeded:
         fs.rm_file(found[name])
+    if storage.is_local(uri):
+        _remove_empty_folders(root)
     return len(unneeded)
 
 
@@ -178,6 +182,13 @@ def _with_deleted(uri: str, entry: ShardEntry, rows: Array) -> ShardEntry:
     np.save(content, rows)
     name = f"deleted/{entry.name}-{storage.sha256(content.getvalue())[:16]}.npy"
     return dataclasses.replace(entry, deleted=Deleted(len(rows), publish_bytes(content.getvalue(), uri, name)))
+
+
+def _remove_empty_folders(root: str) -> None:
+    for folder, _, _ in os.walk(root, topdown=False):
+        if _OURS.fullmatch(f"{os.path.relpath(folder, root)}/"):
+            with suppress(OSError):  # not empty
+                os.rmdir(folder)
 
 
 def _as_stored(form: Form) -> Form:

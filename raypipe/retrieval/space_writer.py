@@ -28,6 +28,9 @@ from raypipe.retrieval.space import Array, comparable
 
 FILES = ("attributes.bin", "rest.bin", "rows.faiss", "sorted.bin", "order.bin", "facts.npz")
 
+_ROWS_AT_ONCE = 2048
+"""So few that what is computed of them in float64 stays in the processor's cache."""
+
 Precision = Literal["float32", "float16"]
 
 
@@ -62,23 +65,8 @@ class SpaceWriter:
         Raises:
             WrongUsage: vectors that the space cannot compare.
         """
-        count = self._reduction.attribute_count
-        attributes, rest = _split(comparable(self._form.space, vectors_NW), count, self._form.precision)
-        attributes.tofile(self._attributes)
-        rest.tofile(self._rest)
-        # What is searched is what is stored: the rest as it was rounded.
-        reduced = self._reduction.reduce(np.concatenate([attributes, rest.astype(np.float32)], axis=1))
-        rows, is_stray_N, slack = stored_rows(reduced)
-        list_N = self._nearest_lists(list_points(reduced))
-        numbers = np.arange(self._rows, self._rows + len(rows), dtype=np.int64)
-        if self._form.factory:
-            add_rows(self._scanned, rows)
-        else:
-            self._scanned.add_core(len(rows), *map(faiss.swig_ptr, (rows, numbers, list_N)))
-        self._extents.widen(list_N, reduced, self._reduction.centroids)
-        self._slack = self._slack.with_rows(slack)
-        self._strays.append(numbers[is_stray_N])
-        self._rows += len(rows)
+        for start in range(0, len(vectors_NW), _ROWS_AT_ONCE):
+            self._add(comparable(self._form.space, vectors_NW[start : start + _ROWS_AT_ONCE]))
 
     def finish(self) -> None:
         """Write what needs all rows."""
@@ -95,6 +83,25 @@ class SpaceWriter:
             **self._extents.arrays(),
         }
         np.savez(self._folder / "facts.npz", **facts)
+
+    def _add(self, vectors_NW: Array) -> None:
+        attributes, rest = _split(vectors_NW, self._reduction.attribute_count, self._form.precision)
+        attributes.tofile(self._attributes)
+        rest.tofile(self._rest)
+        if rest.dtype != np.float32:  # what is searched is what is stored
+            vectors_NW = np.concatenate([attributes, rest.astype(np.float32)], axis=1)
+        reduced = self._reduction.reduce(vectors_NW)
+        rows, is_stray_N, slack = stored_rows(reduced)
+        list_N = self._nearest_lists(list_points(reduced))
+        numbers = np.arange(self._rows, self._rows + len(rows), dtype=np.int64)
+        if self._form.factory:
+            add_rows(self._scanned, rows)
+        else:
+            self._scanned.add_core(len(rows), *map(faiss.swig_ptr, (rows, numbers, list_N)))
+        self._extents.widen(list_N, reduced, self._reduction.centroids)
+        self._slack = self._slack.with_rows(slack)
+        self._strays.append(numbers[is_stray_N])
+        self._rows += len(rows)
 
     def _nearest_lists(self, points: Array) -> Array:
         if not len(points):

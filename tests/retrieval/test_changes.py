@@ -131,6 +131,8 @@ def test_sweep_deletes_leftovers_and_no_foreign_file(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x")
     assert sweep(str(tmp_path)) == 3
     assert (tmp_path / "run.json").exists()
+    assert not (tmp_path / ".staging-x").exists()
+    assert not (tmp_path / "shards" / "0123").exists()
     assert problems(str(tmp_path)) == []
 
 

@@ -38,6 +38,37 @@ def test_no_row_is_nearer_than_its_bound(
             assert (scores > probe.least_score(limit))[(true <= limit) & ~is_stray].all()
 
 
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.sampled_from([1e-12, 1e-9, 1e-3, 1.0, 1e6, 1e12]),
+    apart=st.sampled_from([0.0, 1e-7, 1e-5]),
+    constant=st.integers(0, 9),
+    offset=st.sampled_from([0.0, 1.0, 1e3]),
+    weight=st.sampled_from([0.0, 1.0, 1000.0]),
+)
+@settings(max_examples=150, deadline=None)
+def test_rounding_never_lifts_a_bound_above_a_distance(
+    seed: int, size: float, apart: float, constant: int, offset: float, weight: float
+) -> None:
+    """Rows nearly on the query and nearly on each other, far from the origin, with columns that never change."""
+    rng = np.random.default_rng(seed)
+    rows = np.repeat(rng.standard_normal((6, 10)), 10, axis=0) + apart * rng.standard_normal((60, 10))
+    rows[:, rng.permutation(10)[:constant]] = rng.standard_normal()
+    rows = ((rows + offset) * size).astype(np.float32)
+    reduction = fit_reduction(rows, attributes=2, axes=3, lists=1)
+    stored, is_stray, slack = stored_rows(reduction.reduce(rows))
+    weights = np.array([weight, 1.0])
+    for asked in (rows[3], rows.mean(0), np.zeros(10), np.nextafter(rows[7], np.float32(0))):
+        target = Target(asked[:2].astype(np.float64), asked[2:].astype(np.float64), weights)
+        probe = Probe(reduction.reduce_target(target), weights, slack, reduction.scale)
+        true = distances(target, rows[:, :2], rows[:, 2:]).total[~is_stray]
+        for order in (slice(None), slice(None, None, -1), rng.permutation(stored.shape[1])):
+            scores = np.cumsum(stored[:, order] * probe.row[order], axis=1, dtype=np.float32)[~is_stray, -1]
+            assert (probe.bounds(scores) <= true).all()
+            for limit in np.unique(true)[:3]:
+                assert (scores > probe.least_score(float(limit)))[true <= limit].all()
+
+
 def test_with_all_axes_the_bound_is_the_distance() -> None:
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((500, 10)).astype(np.float32)

@@ -191,6 +191,29 @@ def test_queries_far_from_rows_of_any_size(tmp_path: Path, size: float) -> None:
             assert answer.certified
 
 
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.sampled_from([1e-12, 1e-6, 1.0, 1e9]),
+    apart=st.sampled_from([1e-7, 1e-6, 1e-4]),
+    weight=st.sampled_from([0.5, 1.0, 3e-3]),
+    preference=st.sampled_from([0.0, 1.0, 1000.0]),
+)
+@settings(max_examples=30, deadline=None)
+def test_near_ties_are_decided_alike_by_every_plan(
+    seed: int, size: float, apart: float, weight: float, preference: float
+) -> None:
+    space, rng = weighted_space(2, 8), np.random.default_rng(seed)
+    vectors = rng.standard_normal(10) + apart * rng.standard_normal((150, 10))
+    vectors[:, 4] = 0.25
+    vectors = (vectors * size).astype(np.float32)
+    asked = aims(space, vectors[0] + np.float32(size) * rng.integers(0, 2), {"a1": preference}, weight=weight)
+    with tempfile.TemporaryDirectory() as folder:
+        (shard,) = built(folder, space, vectors).shards()
+        answers = [search_shard(shard, asked, Wish(k=9), None, only) for only in (None, *PLANS)]
+    assert all(answer.hits == answers[1].hits for answer in answers)
+    assert all(answer.certified for answer in answers)
+
+
 def test_less_than_all_is_only_done_when_asked_and_then_said(tmp_path: Path) -> None:
     space, vectors = weighted_space(1, 30), np.random.default_rng(8).standard_normal((6000, 31)).astype(np.float32)
     (shard,) = built(
