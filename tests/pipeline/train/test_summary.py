@@ -62,6 +62,10 @@ def test_all_that_a_run_does_is_timed(tmp_path: Path) -> None:
     loop.run()
     assert set(loop.seconds) == {"start", "data", "steps", "evaluation", "checkpoints"}
     assert min(loop.seconds.values()) > 0
+    short = make_loop(tmp_path / "short")
+    short.steps = 1
+    short.run()
+    assert "data" not in short.seconds  # the wait for the first batch is the start
 
 
 def test_a_row_that_several_workers_met_counts_once(tmp_path: Path) -> None:
