@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from raypipe import storage
 from raypipe.errors import ModelMismatch, UnknownAttribute, WrongUsage
 from raypipe.pipeline.encode.dataset import Dataset
 from raypipe.pipeline.search.conditions import parse_condition
@@ -309,3 +310,18 @@ def test_a_deleted_face_is_neither_found_nor_asked_with(collection: SmallCollect
 def test_recall_is_the_index_s_unless_it_is_asked_for(collection: SmallCollection, searcher: Searcher) -> None:
     assert searcher.search(by_id(collection, 1)).recall == 1.0
     assert searcher.search(by_id(collection, 1, recall=0.9)).recall == 0.9
+
+
+def test_index_and_codes_in_a_bucket(collection: SmallCollection, searcher: Searcher, bucket: str) -> None:
+    for folder, name in ((collection.index, "index"), (collection.codes, "codes")):
+        for file in folder.rglob("*"):
+            if file.is_file():
+                storage.write_bytes(f"s3://{bucket}/{name}/{file.relative_to(folder)}", file.read_bytes())
+    there = open_searcher(f"s3://{bucket}/index", str(collection.model), codes=[f"s3://{bucket}/codes"])
+    query = by_id(collection, 7, k=3, adjust={"Smiling": 0.5})
+    result = there.search(query)
+    assert found(result) == found(searcher.search(query))
+    read = there.collection.pictures([hit.place for hit in result.hits])
+    for here, expected in zip(read, searcher.collection.pictures([hit.place for hit in result.hits]), strict=True):
+        assert not isinstance(here, str)
+        np.testing.assert_array_equal(here, expected)
