@@ -6,7 +6,7 @@ from raypipe.errors import RaypipeError, WrongUsage
 
 
 class NotFound(WrongUsage):
-    """No face of that id, no such index version, no such part of the API. 404."""
+    """No face of that id, no such index version. 404."""
 
 
 class Gone(NotFound):
@@ -19,6 +19,33 @@ class TooLarge(WrongUsage):
 
 class UnsupportedMedia(WrongUsage):
     """A content type, or a picture format, that is not read here. 415."""
+
+
+class Malformed(WrongUsage):
+    """A body that is not of the form that its content type says. 400."""
+
+
+class WrongFields(WrongUsage):
+    """A question whose fields are missing, unknown or of another type or range. 422."""
+
+    def __init__(self, fields: list[dict[str, str]]) -> None:
+        super().__init__(fields)
+        self.fields = fields
+
+    def __str__(self) -> str:
+        return "; ".join(f"{field['where'] or 'the question'}: {field['what']}" for field in self.fields)
+
+
+class Unauthenticated(RaypipeError):
+    """No token, or one that is not known. 401."""
+
+
+class Forbidden(RaypipeError):
+    """A known token of a role that may not do this, or a request that comes the wrong way. 403."""
+
+
+class TooSlow(RaypipeError):
+    """The body did not arrive in time. 408."""
 
 
 class NotOffered(RaypipeError):

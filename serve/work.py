@@ -20,6 +20,9 @@ from raypipe.pipeline.search.searcher import Searcher
 from serve.backend import Change, Description, Encoded, MethodFacts, Pixels, SpaceFacts
 from serve.errors import Gone, NotFound
 
+HIDDEN_LABELS = frozenset({"uri"})
+"""Where a picture lies is for the server to know."""
+
 EXAMPLES = 48
 """Faces that a description names."""
 
@@ -46,7 +49,7 @@ def described(searcher: Searcher) -> Description:
         recall=manifest.recall,
         methods=tuple(_method_facts(name, model.method(name), spaces) for name in methods_of(model.bundle)),
         spaces=spaces,
-        labels=searcher.label_names,
+        labels=tuple(name for name in searcher.label_names if name not in HIDDEN_LABELS),
         examples=_examples(searcher),
     )
 

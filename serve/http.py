@@ -1,0 +1,105 @@
+"""The HTTP application: ``/v1`` over a backend, the web page, health and metrics."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.staticfiles import StaticFiles
+
+from raypipe import __version__
+from serve import admin, documents, problems, routes
+from serve.asking import Desk
+from serve.auth import guard, open_tokens
+from serve.backend import Backend
+from serve.errors import Unavailable
+from serve.limits import Bounded
+from serve.metrics import Metrics
+from serve.observe import Observed
+from serve.settings import ApiSettings
+
+WEB = Path(__file__).parent / "web"
+
+DESCRIPTION = """Search and edit a collection of faces by attribute.
+
+A face is given by its id, by its codes, or as a picture: then the body is `multipart/form-data`, with the question as
+JSON in a part `query`, and `{"upload": "NAME"}` means the file part NAME. Errors are problem details (RFC 9457);
+429 and 503 say in `Retry-After` when to ask again. Which attributes, spaces and columns there are is for
+`GET /v1/attributes`, `/v1/spaces` and `/v1/index` to tell."""
+
+
+def make_app(backend: Backend, settings: ApiSettings) -> FastAPI:
+    """The application, which closes the backend when it ends.
+
+    Raises:
+        WrongUsage: tokens that cannot be read, or none where others can connect.
+    """
+    tokens = open_tokens(settings, os.environ)
+    metrics = Metrics()
+    desk = Desk(backend, settings.limits, metrics)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await backend.close()
+
+    app = FastAPI(
+        title="raypipe",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    query = APIRouter(prefix="/v1", dependencies=[Depends(guard(tokens, "query"))], responses=documents.PROBLEMS)
+    routes.add_descriptions(query, desk)
+    routes.add_questions(query, desk)
+    routes.add_pictures(query, desk, provenance=settings.provenance)
+    routes.add_not_offered(query, desk)
+    only_admin = [Depends(guard(tokens, "admin"))]
+    changes = APIRouter(prefix="/v1/admin", dependencies=only_admin, responses=documents.PROBLEMS)
+    admin.add_changes(changes, desk, codes=settings.codes)
+    for router in (query, changes, _health(desk)):
+        app.include_router(router)
+    app.include_router(_metrics(desk), dependencies=[Depends(guard(tokens, "query"))])
+    if (WEB / "index.html").is_file():
+        app.mount("/", StaticFiles(directory=WEB, html=True), name="page")
+    problems.add_to(app)
+    documents.describe(app)
+    app.add_middleware(Bounded, body_bytes=settings.limits.body_bytes)
+    app.add_middleware(Observed, metrics=metrics)
+    return app
+
+
+def _health(desk: Desk) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/healthz")
+    async def healthz() -> Response:
+        """The server runs."""
+        return JSONResponse({"status": "ok"})
+
+    @router.get("/readyz")
+    async def readyz() -> Response:
+        """Weights and shards are loaded: questions are answered."""
+        if not await desk.backend.ready():
+            raise Unavailable("weights and shards are not loaded yet")
+        return JSONResponse({"status": "ready"})
+
+    return router
+
+
+def _metrics(desk: Desk) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        """For Prometheus."""
+        description = await desk.backend.describe() if await desk.backend.ready() else None
+        return Response(desk.metrics.text(description), media_type=CONTENT_TYPE_LATEST)
+
+    return router

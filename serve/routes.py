@@ -1,0 +1,160 @@
+"""``/v1``: what anybody may ask who may query."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from raypipe.errors import WrongUsage
+from raypipe.pipeline.search.query import Face, FromCodes, FromIndex
+from serve import answers, documents
+from serve.asking import Desk, shown_labels
+from serve.backend import Pixels, Versioned
+from serve.errors import NotOffered
+from serve.pictures import MEDIA_TYPES, PictureFormat, encoded_picture
+from serve.provenance import Provenance, xmp_of
+from serve.schemas import EditQuestion, EncodeQuestion, SearchQuestion, TransferQuestion, TranslateQuestion
+
+VERSION_HEADER = "Index-Version"
+
+
+def add_descriptions(router: APIRouter, desk: Desk) -> None:
+    """What is served, as the contract tells of it."""
+
+    @router.get("/methods", response_model=answers.Methods)
+    async def methods() -> Response:
+        """The installed methods, and what each can be asked for."""
+        return _json(answers.methods_json(await desk.backend.describe()))
+
+    @router.get("/spaces", response_model=answers.Spaces)
+    async def spaces() -> Response:
+        """What can be searched."""
+        return _json(answers.spaces_json(await desk.backend.describe()))
+
+    @router.get("/attributes", response_model=answers.Attributes)
+    async def attributes() -> Response:
+        """What can be edited, adjusted, moved and preferred, and how far."""
+        return _json(answers.attributes_json(await desk.backend.describe()))
+
+    @router.get("/index", response_model=answers.IndexTold)
+    async def index() -> Response:
+        """How many faces there are, the columns that filters may use, and this server's limits."""
+        return _json(answers.index_json(await desk.backend.describe(), desk.limits))
+
+
+def add_questions(router: APIRouter, desk: Desk) -> None:
+    """What takes a face and answers with JSON."""
+
+    @router.post("/search", response_model=answers.Found, openapi_extra=documents.body_of(SearchQuestion))
+    async def search(request: Request) -> Response:
+        """Faces like one, but with what is to be different and what matters; exact unless asked otherwise."""
+        asked = await desk.read(request, SearchQuestion)
+        if asked.question.k > desk.limits.hits:
+            raise WrongUsage(f"k={asked.question.k}: at most {desk.limits.hits} hits a page")
+        labels = shown_labels(asked.question, await desk.backend.describe())
+        async with desk.turn():
+            query = await desk.faces(asked.uploads).query(asked.question)
+            with desk.metrics.stage("search"):
+                found = await desk.backend.search(query, partial=asked.question.partial)
+        desk.metrics.count_search(found.value)
+        root = request.scope.get("root_path", "")
+        return _json(answers.found_json(found, labels, explain=asked.question.explain, root=root))
+
+    @router.post("/encode", response_model=answers.EncodedTold, openapi_extra=documents.body_of(EncodeQuestion))
+    async def encode(request: Request) -> Response:
+        """The codes of a face, by every method of the model, and where its attributes stand."""
+        asked = await desk.read(request, EncodeQuestion)
+        async with desk.turn():
+            faces = desk.faces(asked.uploads)
+            face = await faces.face(asked.question.face)
+            faces.require_all_used()
+            with desk.metrics.stage("encode"):
+                encoded = await desk.backend.encode(face)
+        return _json(answers.encoded_json(encoded))
+
+
+def add_pictures(router: APIRouter, desk: Desk, *, provenance: bool) -> None:
+    """What answers with a picture."""
+
+    @router.post("/edit", openapi_extra=documents.body_of(EditQuestion), **documents.PICTURE)
+    async def edit(request: Request) -> Response:
+        """The face with other attributes. With nothing to change: what the method makes of it as it is."""
+        asked = await desk.read(request, EditQuestion)
+        question = asked.question
+        async with desk.turn():
+            faces = desk.faces(asked.uploads)
+            face = await faces.face(question.face)
+            faces.require_all_used()
+            with desk.metrics.stage("edit"):
+                made = await desk.backend.edit(face, question.change, question.method)
+        xmp = await _record(desk, question, face, made.index_version) if provenance else b""
+        return _picture(desk, made, question.format, xmp)
+
+    @router.get("/images/{id:path}", **documents.PICTURE)
+    async def image(request: Request, id: str) -> Response:
+        """A face of the collection, a JPEG. Ask again with its ETag to hear whether it is still there."""
+        async with desk.picture_turn():
+            with desk.metrics.stage("image"):
+                found = await desk.backend.image(id)
+        tag = f'"{hashlib.sha256(found.value.tobytes()).hexdigest()[:32]}"'
+        # A face can be deleted: whoever keeps a copy has to ask each time whether it may still be shown.
+        headers = {"ETag": tag, "Cache-Control": "private, no-cache", VERSION_HEADER: str(found.index_version)}
+        if tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        answer = _picture(desk, found, "jpeg", b"")
+        answer.headers.update(headers)
+        return answer
+
+
+def add_not_offered(router: APIRouter, desk: Desk) -> None:
+    """What the contract has no word for yet: read and checked like all, then told apart from what is mistyped."""
+
+    @router.post("/transfer", openapi_extra=documents.body_of(TransferQuestion), **documents.PICTURE)
+    async def transfer(request: Request) -> Response:
+        """The face with features of others; 501 until a method is installed that offers it."""
+        await desk.read(request, TransferQuestion)
+        raise NotOffered("no installed method takes features of other faces over; GET /v1/methods tells what they can")
+
+    @router.post("/translate", openapi_extra=documents.body_of(TranslateQuestion), **documents.PICTURE)
+    async def translate(request: Request) -> Response:
+        """The face in another domain; 501 until a method is installed that offers it."""
+        await desk.read(request, TranslateQuestion)
+        raise NotOffered("no installed method translates faces to other domains; GET /v1/methods tells what they can")
+
+
+def _json(content: dict[str, Any]) -> JSONResponse:
+    return JSONResponse(content, headers={VERSION_HEADER: str(content["index_version"]), "Cache-Control": "no-store"})
+
+
+def _picture(desk: Desk, made: Versioned[Pixels], kind: PictureFormat, xmp: bytes) -> Response:
+    with desk.metrics.stage("picture"):
+        content = encoded_picture(made.value, kind, xmp=xmp)
+    headers = {VERSION_HEADER: str(made.index_version), "Cache-Control": "no-store"}
+    return Response(content, headers=headers, media_type=MEDIA_TYPES[kind])
+
+
+async def _record(desk: Desk, question: EditQuestion, face: Face, version: int) -> bytes:
+    """The XMP packet of an edited face."""
+    told = await desk.backend.describe()
+    record = Provenance(
+        model=told.model,
+        fingerprint=told.fingerprint,
+        method=question.method or told.methods[0].name,  # whoever edits refuses "" where there are several
+        index_version=version,
+        source=f"index:{face.id}"
+        if isinstance(face, FromIndex)
+        else "codes"
+        if isinstance(face, FromCodes)
+        else "upload",
+        change=question.change,
+    )
+    return xmp_of(record)
+
+
+def _source(face: Face) -> str:
+    if isinstance(face, FromIndex):
+        return f"index:{face.id}"
+    return "codes" if isinstance(face, FromCodes) else "upload"
