@@ -1,0 +1,67 @@
+/** Starts the page: asks what is served, then shows what that can do. */
+
+import { describe } from "./api.js";
+import { byId, debounced, make } from "./dom.js";
+import { EditTab } from "./edit_tab.js";
+import { FaceCard } from "./face.js";
+import { clearProblem, showProblem } from "./notices.js";
+import { asAddress, fromAddress, QueryState } from "./query.js";
+import { SearchTab } from "./search_tab.js";
+import { Tabs } from "./tabs.js";
+import { startTheme } from "./theme.js";
+import { TransferTab } from "./transfer_tab.js";
+import { count } from "./words.js";
+
+const ADDRESS_MS = 300;
+
+startTheme(byId("theme"));
+await start();
+
+async function start() {
+  try {
+    show(await describe());
+  } catch (problem) {
+    showProblem("start", problem, start);
+  }
+}
+
+function show(served) {
+  clearProblem("start");
+  const state = new QueryState();
+  followAddress(state);
+  byId("facts").textContent = `${count(served.rows, "face", "faces")} · model ${served.model} · index ${served.index_version}`;
+  new FaceCard(state, served.examples);
+  const offers = (verb) => served.methods.some(({ verbs }) => verbs.includes(verb));
+  const tabs = { search: new SearchTab(state, served) };
+  if (offers("edit")) tabs.edit = new EditTab(state, served);
+  if (offers("transfer")) tabs.transfer = new TransferTab(state, served);
+  new Tabs(state, tabs);
+}
+
+/** The address says what is asked, and going back asks what was asked before. */
+function followAddress(state) {
+  const take = () => {
+    const { query, lostPicture } = fromAddress(location.search);
+    const isHere = lostPicture && state.now.face?.name === lostPicture;
+    state.change(isHere ? { ...query, face: state.now.face } : query);
+    clearProblem("address");
+    if (lostPicture && !isHere) {
+      showProblem("address", {
+        title: "The picture is not in the link.",
+        detail: `It was made with “${lostPicture}”, which stays with whoever has it. Drop that picture here to ask the same.`,
+      });
+    }
+  };
+  const write = debounced(() => {
+    const address = asAddress(state.now);
+    if (address === location.search || decodeURIComponent(address) === decodeURIComponent(location.search)) return;
+    history.replaceState(null, "", address || location.pathname);
+  }, ADDRESS_MS);
+  take();
+  addEventListener("popstate", take);
+  state.addEventListener("change", ({ detail: { before } }) => {
+    const isNewQuestion = before.face !== state.now.face || before.tab !== state.now.tab;
+    if (isNewQuestion) history.pushState(null, "", asAddress(state.now) || location.pathname);
+    else write();
+  });
+}

@@ -1,0 +1,60 @@
+/** Faces of the collection to choose from. */
+
+import { imageSource } from "./api.js";
+import { byId, make } from "./dom.js";
+
+const AT_ONCE = 24;
+
+/** A grid of some faces with a button for others; `onchoose(id)`. */
+export function faceChoice(examples, onchoose) {
+  let start = 0;
+  const grid = make("ul", { class: "choice" });
+  const show = () => {
+    const ids = Array.from({ length: Math.min(AT_ONCE, examples.length) }, (_, i) => examples[(start + i) % examples.length]);
+    grid.replaceChildren(...ids.map((id) => make("li", {}, faceButton(id, onchoose))));
+    start = (start + AT_ONCE) % Math.max(examples.length, 1);
+  };
+  show();
+  const others = examples.length > AT_ONCE && make("button", { type: "button", onclick: show }, "Show others");
+  return make("div", { class: "stack" }, grid, make("div", { class: "row" }, others, idForm(onchoose)));
+}
+
+/** Opens the dialog. */
+export function openCollection(examples, onchoose) {
+  const dialog = byId("collection");
+  const choose = (id) => {
+    dialog.close();
+    onchoose(id);
+  };
+  dialog.replaceChildren(
+    make(
+      "div",
+      { class: "row head" },
+      make("h2", { id: "collection-title" }, "Choose a face"),
+      make("button", { type: "button", class: "quiet", "aria-label": "Close", onclick: () => dialog.close() }, "×"),
+    ),
+    faceChoice(examples, choose),
+  );
+  dialog.showModal();
+}
+
+/** An <img> of a face of the collection. */
+export function faceImage(id, alt) {
+  const image = make("img", { alt, loading: "lazy", decoding: "async", width: 128, height: 128 });
+  const show = (source) => { image.src = source; };
+  imageSource(id).then(show, () => image.classList.add("missing"));
+  return image;
+}
+
+function faceButton(id, onchoose) {
+  return make("button", { type: "button", class: "face-button", onclick: () => onchoose(id) }, faceImage(id, `Face ${id}`));
+}
+
+function idForm(onchoose) {
+  const field = make("input", { type: "text", placeholder: "or an id", "aria-label": "Id of a face", autocomplete: "off", required: true });
+  const choose = (event) => {
+    event.preventDefault();
+    onchoose(field.value.trim());
+  };
+  return make("form", { class: "row", onsubmit: choose }, field, make("button", {}, "Take it"));
+}

@@ -1,0 +1,142 @@
+/** Changing a face: before, after, and a file to keep. */
+
+import { edit } from "./api.js";
+import { faceChoice } from "./collection.js";
+import { debounced, isNarrow, Latest, make } from "./dom.js";
+import { clearProblem, say, showProblem } from "./notices.js";
+import { editQuestion } from "./query.js";
+import { editScale } from "./scales.js";
+import { SliderPanel } from "./sliders.js";
+
+const EDIT_MS = 90;
+const FORMATS = { png: "PNG", jpeg: "JPEG", webp: "WebP" };
+
+export class EditTab {
+  title = "Edit";
+  #state;
+  #methods;
+  #latest = new Latest();
+  #before = null;
+
+  constructor(state, served) {
+    this.#state = state;
+    this.#methods = served.methods.filter(({ verbs }) => verbs.includes("edit"));
+    this.sliders = new SliderPanel({
+      title: "Edits",
+      scales: [editScale],
+      onset: (kind, attribute, value) => state.set(kind, attribute, value),
+      onreset: () => state.change({ edits: {} }),
+    });
+    this.sliders.element.open = !isNarrow();
+    this.controls = make("div", { class: "stack" }, this.#methodChoice(), this.sliders.element);
+    this.welcome = make(
+      "div",
+      { class: "stack welcome" },
+      make("h2", {}, "Choose a face to edit"),
+      faceChoice(served.examples, (id) => state.change({ face: { id } })),
+    );
+    this.result = this.#beforeAndAfter();
+    this.stage = make("section", { "aria-label": "Edited face" }, this.welcome, this.result);
+    this.soon = debounced(() => this.#draw(), EDIT_MS);
+    state.addEventListener("change", ({ detail: { before } }) => this.#follow(before));
+    this.#offer();
+    this.#show();
+    this.soon();
+  }
+
+  get #method() {
+    return this.#methods.find(({ name }) => name === this.#state.now.method) ?? this.#methods[0];
+  }
+
+  #follow(before) {
+    const { now } = this.#state;
+    if (before.method !== now.method) this.#offer();
+    this.#show();
+    if (["face", "edits", "method", "tab"].some((name) => before[name] !== now[name])) this.soon();
+  }
+
+  #offer() {
+    this.sliders.offer(this.#method.attributes, () => ["edits"]);
+  }
+
+  #show() {
+    const { now } = this.#state;
+    this.sliders.show(now);
+    this.sliders.element.inert = !now.face;
+    this.sliders.element.classList.toggle("waiting", !now.face);
+    this.welcome.hidden = Boolean(now.face);
+    this.result.hidden = !now.face;
+  }
+
+  async #draw() {
+    const { face, edits, tab } = this.#state.now;
+    if (!face || tab !== "edit") return this.#latest.stop();
+    this.stage.classList.add("busy");
+    try {
+      const drawn = await this.#latest.run(async (signal) => [await this.#unedited(face, signal), await this.#edited(face, edits, "png", signal)]);
+      if (!drawn) return;
+      clearProblem("edit");
+      [this.beforePicture, this.afterPicture].forEach((picture, i) => {
+        URL.revokeObjectURL(picture.src);
+        picture.src = URL.createObjectURL(drawn[i]);
+      });
+      this.download.disabled = false;
+      say("The face is drawn.");
+    } catch (problem) {
+      showProblem("edit", problem, () => this.#draw());
+    }
+    this.stage.classList.remove("busy");
+  }
+
+  /** Drawn once for a face and a method. */
+  async #unedited(face, signal) {
+    const method = this.#method.name;
+    if (this.#before?.face !== face || this.#before.method !== method) {
+      this.#before = { face, method, picture: await this.#edited(face, {}, "png", signal) };
+    }
+    return this.#before.picture;
+  }
+
+  #edited(face, edits, format, signal) {
+    return edit(editQuestion(face, this.#method.name, { edits }, format), signal);
+  }
+
+  async #save() {
+    const { face, edits } = this.#state.now;
+    const format = this.format.value;
+    try {
+      const picture = await this.#edited(face, edits, format);
+      const name = (face.id ?? face.name).replaceAll(/[^\w-]+/g, "_");
+      const link = make("a", { href: URL.createObjectURL(picture), download: `${name}_edited.${format}` });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    } catch (problem) {
+      showProblem("edit", problem, () => this.#save());
+    }
+  }
+
+  #methodChoice() {
+    const options = this.#methods.map(({ name }) => make("option", { value: name }, name.replaceAll("_", " ")));
+    const choice = make("select", { id: "method", onchange: () => this.#state.change({ method: choice.value, edits: {} }) }, options);
+    choice.value = this.#method.name;
+    return make("section", { class: "card", hidden: options.length < 2 }, make("label", { for: "method" }, "Method"), choice);
+  }
+
+  #beforeAndAfter() {
+    this.beforePicture = make("img", { alt: "The face as the model draws it, unedited", width: 256, height: 256 });
+    this.afterPicture = make("img", { alt: "The edited face", width: 256, height: 256 });
+    this.format = make("select", { "aria-label": "File format" }, Object.entries(FORMATS).map(([value, words]) => make("option", { value }, words)));
+    this.download = make("button", { type: "button", class: "main", disabled: true, onclick: () => this.#save() }, "Download");
+    const hold = { onpointerdown: () => compare(true), onpointerup: () => compare(false), onpointerleave: () => compare(false) };
+    const keys = { onkeydown: (event) => event.key === " " && compare(true), onkeyup: () => compare(false), onblur: () => compare(false) };
+    const look = make("button", { type: "button", ...hold, ...keys }, "Hold to compare");
+    const pair = make(
+      "div",
+      { class: "pair" },
+      make("figure", {}, this.beforePicture, make("figcaption", {}, "before, as the model sees it")),
+      make("figure", {}, this.afterPicture, make("figcaption", {}, "after")),
+    );
+    const compare = (isBefore) => pair.classList.toggle("comparing", isBefore);
+    return make("div", { class: "stack" }, make("h2", {}, "Before and after"), pair, make("div", { class: "row centre" }, look, this.format, this.download));
+  }
+}

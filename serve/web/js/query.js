@@ -1,0 +1,122 @@
+/** What is asked: one plain value, its address, and the question that the server is sent. */
+
+export const HITS_A_PAGE = 24;
+
+/**
+ * A face is {id} of the collection, or {file, name} of this machine. `adjust` and `prefer`: numbers by attribute, those
+ * that are not named stay as they are; `like`: [{space, id, weight}]; `edits`: strengths by attribute.
+ */
+export const EMPTY = Object.freeze({
+  tab: "search",
+  face: null,
+  space: "",
+  weight: 1,
+  adjust: {},
+  prefer: {},
+  like: [],
+  where: "",
+  onePerPerson: false,
+  method: "",
+  edits: {},
+});
+
+/** The present query. Whoever listens to "change" is told what was ("before"). */
+export class QueryState extends EventTarget {
+  #query = EMPTY;
+
+  get now() {
+    return this.#query;
+  }
+
+  change(part) {
+    const before = this.#query;
+    this.#query = Object.freeze({ ...before, ...part });
+    this.dispatchEvent(new CustomEvent("change", { detail: { before } }));
+  }
+
+  /** One number of `adjust`, `prefer` or `edits`; null: as it was. */
+  set(kind, attribute, value) {
+    const { [attribute]: _, ...others } = this.#query[kind];
+    this.change({ [kind]: value === null ? others : { ...others, [attribute]: value } });
+  }
+}
+
+/** The query as a part of an address, "" where nothing is asked. A file is not in it, only that there was one. */
+export function asAddress(query) {
+  const words = new URLSearchParams();
+  if (query.tab !== EMPTY.tab) words.set("tab", query.tab);
+  if (query.face?.id) words.set("face", query.face.id);
+  if (query.face?.file) words.set("picture", query.face.name);
+  for (const name of ["space", "where", "method"]) if (query[name]) words.set(name, query[name]);
+  if (query.weight !== EMPTY.weight) words.set("weight", query.weight);
+  if (query.onePerPerson) words.set("one_per_person", "1");
+  for (const kind of ["adjust", "prefer", "edits"]) {
+    for (const [attribute, value] of Object.entries(query[kind])) words.append(kind, `${attribute}:${value}`);
+  }
+  for (const { space, id, weight } of query.like) words.append("like", `${weight}:${space}:${id}`);
+  return words.size ? `?${words}` : "";
+}
+
+/** What `asAddress` wrote; `lostPicture`: the name of a file that somebody else has. */
+export function fromAddress(address) {
+  const words = new URLSearchParams(address);
+  const like = words.getAll("like").map((text) => /^([^:]*):([^:]*):(.+)$/s.exec(text)).filter(Boolean);
+  return {
+    lostPicture: words.get("picture"),
+    query: {
+      ...EMPTY,
+      tab: words.get("tab") ?? EMPTY.tab,
+      face: words.has("face") ? { id: words.get("face") } : null,
+      space: words.get("space") ?? "",
+      where: words.get("where") ?? "",
+      method: words.get("method") ?? "",
+      weight: Number(words.get("weight") ?? 1),
+      onePerPerson: words.has("one_per_person"),
+      adjust: numbersOf(words.getAll("adjust")),
+      prefer: numbersOf(words.getAll("prefer")),
+      edits: numbersOf(words.getAll("edits")),
+      like: like.map(([, weight, space, id]) => ({ weight: Number(weight), space, id })),
+    },
+  };
+}
+
+function numbersOf(texts) {
+  const pairs = texts.map((text) => [text.slice(0, text.lastIndexOf(":")), Number(text.slice(text.lastIndexOf(":") + 1))]);
+  return Object.fromEntries(pairs.filter(([name, value]) => name && Number.isFinite(value)));
+}
+
+export const canSearch = (query) => query.face !== null || query.like.length > 0;
+
+export function searchQuestion(query, page) {
+  const body = {
+    ...(query.face ? { space: query.space, adjust: query.adjust, prefer: query.prefer, weight: query.weight } : {}),
+    like: query.like.map(({ space, id, weight }) => ({ space, face: { id }, weight })),
+    k: HITS_A_PAGE,
+    page,
+    most_per_identity: query.onePerPerson ? 1 : 0,
+    partial: true,
+    ...(query.where ? { where: query.where } : {}),
+  };
+  return withFace(query.face, body);
+}
+
+export function encodeQuestion(face) {
+  return withFace(face, {});
+}
+
+/** `change`: {adjust} or {edits}. */
+export function editQuestion(face, method, change, format = "png") {
+  return withFace(face, { ...change, method, format });
+}
+
+/** `references`: ids of faces by feature. */
+export function transferQuestion(face, method, references) {
+  const faces = Object.entries(references).map(([feature, id]) => [feature, { id }]);
+  return withFace(face, { method, references: Object.fromEntries(faces) });
+}
+
+function withFace(face, body) {
+  if (!face) return { body };
+  if (face.file) return { body: { ...body, face: { upload: "picture" } }, files: { picture: face.file } };
+  return { body: { ...body, face: { id: face.id } } };
+}

@@ -1,0 +1,100 @@
+/** The hits as a grid. A face that stays among them glides to its new place. */
+
+import { faceImage } from "./collection.js";
+import { isStill, make } from "./dom.js";
+import { reasonsInShort, reasonsOf } from "./reasons.js";
+import { nameInWords, number, spaceInWords } from "./words.js";
+
+const GLIDE = { duration: 280, easing: "cubic-bezier(0.2, 0, 0, 1)" };
+
+/** `onfind(id)`, `onlike(id, space)`, `onopen(hit, card)`; `spaces`: names of the index's spaces. */
+export class ResultGrid {
+  #cards = new Map();
+  #handlers;
+  #spaces;
+
+  constructor(spaces, handlers) {
+    [this.#spaces, this.#handlers] = [spaces, handlers];
+    this.element = make("ol", { class: "grid", "aria-label": "Nearest faces" });
+  }
+
+  /** Shows `hits` instead of what there was; cards of the same faces are kept and moved. */
+  show(hits, query) {
+    const before = this.#places();
+    const cards = hits.map((hit) => this.#card(hit, query));
+    this.#cards = new Map(hits.map((hit, i) => [hit.id, cards[i]]));
+    this.element.replaceChildren(...cards);
+    if (!isStill()) this.#glide(before);
+  }
+
+  /** Shows further hits after the others. */
+  append(hits, query) {
+    for (const hit of hits) {
+      const card = this.#card(hit, query);
+      this.#cards.set(hit.id, card);
+      this.element.append(card);
+    }
+  }
+
+  #card(hit, query) {
+    const known = this.#cards.get(hit.id);
+    const card = known ?? make("li", { class: "hit", "data-id": hit.id });
+    const image = known?.querySelector("img") ?? faceImage(hit.id, "");
+    const open = make(
+      "button",
+      { type: "button", class: "face-button", "aria-label": `Number ${hit.rank}, face ${hit.id}: details`, onclick: () => this.#handlers.onopen(hit) },
+      image,
+    );
+    card.replaceChildren(
+      open,
+      make(
+        "p",
+        { class: "place" },
+        make("span", { class: "rank" }, String(hit.rank)),
+        make("span", { class: "distance", title: "Distance" }, number(hit.distance)),
+      ),
+      ...reasonsInShort(reasonsOf(hit, query, this.#spaces)),
+      make("div", { class: "row tight" }, this.#findButton(hit), this.#likeMenu(hit)),
+    );
+    return card;
+  }
+
+  #findButton({ id }) {
+    return make("button", { type: "button", class: "small", "aria-label": `Look for faces like ${id}`, onclick: () => this.#handlers.onfind(id) }, "Look for");
+  }
+
+  #likeMenu({ id }) {
+    const buttons = this.#spaces.map((space) =>
+      make(
+        "button",
+        { type: "button", class: "small", onclick: (event) => this.#like(event, id, space), "aria-label": `Also like the ${spaceInWords(space, this.#spaces)} of ${id}` },
+        nameInWords(spaceInWords(space, this.#spaces)),
+      ),
+    );
+    return make(
+      "details",
+      { class: "like", name: "like" },
+      make("summary", { class: "small", "aria-label": `Also like this face’s … (${id})` }, "Like its …"),
+      make("div", { class: "menu" }, buttons),
+    );
+  }
+
+  #like(event, id, space) {
+    event.target.closest("details").open = false;
+    this.#handlers.onlike(id, space);
+  }
+
+  #places() {
+    return new Map([...this.#cards].map(([id, card]) => [id, card.getBoundingClientRect()]));
+  }
+
+  #glide(before) {
+    for (const [id, card] of this.#cards) {
+      const [old, now] = [before.get(id), card.getBoundingClientRect()];
+      if (!old) card.animate({ opacity: [0, 1] }, GLIDE);
+      else if (old.left !== now.left || old.top !== now.top) {
+        card.animate({ transform: [`translate(${old.left - now.left}px, ${old.top - now.top}px)`, "none"] }, GLIDE);
+      }
+    }
+  }
+}
