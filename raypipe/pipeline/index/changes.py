@@ -7,17 +7,14 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from raypipe import storage
-from raypipe.errors import OutputInUse, WrongUsage
+from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.lease import Lease
 from raypipe.pipeline.index.erase import erase_deleted
 from raypipe.pipeline.index.info import index_info
-from raypipe.pipeline.index.job import STATE, lease_uri, remove_scratch
+from raypipe.pipeline.index.job import changing, lease_uri, remove_scratch
 from raypipe.pipeline.index.summary import counted
 from raypipe.retrieval import changes
 from raypipe.retrieval.manifest import read_manifest
-
-DELETE_TRIES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,22 +70,16 @@ class Compaction:
 
 
 def delete(index: str, ids: Collection[str], say: Callable[[str], None]) -> Deletion:
-    """No answer has these ids from the next version on. Shards may be appended meanwhile; only a compaction waits.
+    """No answer has these ids from the next version on. Shards may be made meanwhile.
 
     Raises:
         WrongUsage: there is no index.
-        OutputInUse: a compaction runs, or too many others write.
+        OutputInUse: another delete or a compaction runs, or an append is just being published.
     """
     read_manifest(index)
     wanted = set(ids)
-    with Lease(_change_lease(index), say):
-        for tried in range(DELETE_TRIES):
-            try:
-                count = changes.delete(index, wanted)
-                break
-            except OutputInUse:  # an append was published at the same moment
-                if tried == DELETE_TRIES - 1:
-                    raise
+    with changing(index, say):
+        count = changes.delete(index, wanted)
     manifest = read_manifest(index)
     return Deletion(
         index=index, version=manifest.version, deleted=count, unknown=len(wanted) - count, rows=manifest.rows
@@ -108,7 +99,7 @@ def compact(index: str, *, rows_per_shard: int, with_codes: bool, say: Callable[
     before, started = index_info(index), time.monotonic()
     if with_codes and (lost := [source.hash[:12] for source in before.sources if source.uri == "unknown"]):
         raise WrongUsage(f"{index!r} does not say where the codes {', '.join(lost)} are, so they cannot be wiped")
-    with Lease(lease_uri(index), say), Lease(_change_lease(index), say):
+    with Lease(lease_uri(index), say), changing(index, say):
         remove_scratch(index)
         erased: dict[str, int] = {}
         if with_codes:
@@ -129,9 +120,3 @@ def compact(index: str, *, rows_per_shard: int, with_codes: bool, say: Callable[
         erased=erased,
         seconds=round(time.monotonic() - started, 2),
     )
-
-
-def _change_lease(index: str) -> str:
-    """Of whoever writes the next version from the newest: a compaction deletes files that no version names, and those
-    of a delete that is not published yet must not be among them."""
-    return storage.join(index, STATE, "change.json")

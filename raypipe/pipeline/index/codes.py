@@ -96,7 +96,8 @@ class Codes:
     def label_types(self) -> dict[str, pa.DataType]:
         """The source's own columns."""
         schema = pq.read_schema(pa.BufferReader(self._content(self.parts[0])))
-        return {field.name: field.type for field in schema if field.name not in _BASE | set(self.shapes)}
+        others = _BASE | set(self.shapes)
+        return {field.name: field.type for field in schema if field.name not in others and field.name[:1] != "_"}
 
     def _ok_rows(self, number: int, columns: Sequence[str]) -> pa.Table:
         content = pa.BufferReader(self._content(self.parts[number]))

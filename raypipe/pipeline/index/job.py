@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,11 +20,12 @@ from raypipe.pipeline.index.stage import ShardReport, Work, finished_shards
 from raypipe.pipeline.index.summary import RunRecord, Summary
 from raypipe.retrieval.build import IndexSettings, fit_spaces, publish_new, stage_reductions
 from raypipe.retrieval.changes import append_shards, refuse_known_ids, sweep
-from raypipe.retrieval.manifest import Manifest, SpaceEntry, read_manifest, read_space, versions
+from raypipe.retrieval.manifest import Manifest, ShardEntry, SpaceEntry, read_manifest, read_space, versions
 from raypipe.retrieval.shard_writer import Block
 
 STATE = "_index"
 RUN = "run.json"
+CHANGE_WAIT_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,7 @@ def run_job(job: Job, runner: Runner, *, say: Callable[[str], None], watch: Call
     """
     work = job.work
     rejected = rejected_of(work.datasets)
+    is_done(job)  # what would be refused leaves no trace
     with Lease(lease_uri(work.out), say) as lease:
         remove_scratch(work.out)
         record = RunRecord(config=job.config, workers=runner.workers, worker_count=runner.worker_count)
@@ -77,12 +81,15 @@ def run_job(job: Job, runner: Runner, *, say: Callable[[str], None], watch: Call
             return Summary(
                 out=work.out, manifest=read_manifest(work.out), rejected=rejected, run=record.to_json("done")
             )
-        storage.write_bytes(storage.join(work.out, STATE, "plan.json"), json.dumps({"plan": work.plan}).encode())
+        if not job.is_append:
+            storage.write_bytes(storage.join(work.out, STATE, "plan.json"), json.dumps({"plan": work.plan}).encode())
         state = "failed"
         try:
             entries = _entries(job, runner, record, say)
             reports = _stage_all(job, runner, entries, record, lease, watch)
-            manifest = _publish(job, entries, [reports[number] for number in sorted(reports)], record)
+            shards = [entry for number in sorted(reports) if (entry := reports[number].entry)]
+            with record.timed("publish"), changing(work.out, say):
+                manifest = _append(job, shards) if job.is_append else _publish(job, entries, shards)
             state = "done"
         finally:
             told = {**record.to_json(state), **runner.facts()}
@@ -93,6 +100,27 @@ def run_job(job: Job, runner: Runner, *, say: Callable[[str], None], watch: Call
 def lease_uri(out: str) -> str:
     """Whoever makes shards or deletes files holds it."""
     return storage.join(out, STATE, "lease.json")
+
+
+@contextmanager
+def changing(out: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Whoever writes the next version works in it: while some read the newest and others delete what no version names,
+    what is on its way into the next one would be lost. Most are quick, so they are waited for.
+
+    Raises:
+        OutputInUse: one is not.
+    """
+    deadline = time.monotonic() + CHANGE_WAIT_S
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(Lease(storage.join(out, STATE, "change.json"), say))
+                break
+            except OutputInUse:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+        yield
 
 
 def remove_scratch(out: str) -> None:
@@ -192,19 +220,19 @@ def _stage_all(
     return reports
 
 
-def _publish(
-    job: Job, entries: Mapping[str, SpaceEntry], reports: Sequence[ShardReport], record: RunRecord
-) -> Manifest:
-    """Nothing is visible before; then the staging folder goes."""
-    out, shards = job.work.out, [report.entry for report in reports if report.entry]
-    with record.timed("publish"):
-        if job.is_append:
-            manifest = append_shards(out, job.spaces.bindings, shards, sources=job.sources)
-        else:
-            if len(job.work.datasets) > 1:
-                refuse_known_ids(out, (), shards)
-            manifest = publish_new(out, entries, shards, recall=job.settings.recall, sources=job.sources)
-        storage.remove(job.work.staging, recursive=True)
-        if not job.is_append:
-            sweep(out)
+def _publish(job: Job, entries: Mapping[str, SpaceEntry], shards: Sequence[ShardEntry]) -> Manifest:
+    """The first version; then what earlier runs and other plans left is deleted."""
+    out = job.work.out
+    if len(job.work.datasets) > 1:
+        refuse_known_ids(out, (), shards)
+    manifest = publish_new(out, entries, shards, recall=job.settings.recall, sources=job.sources)
+    storage.remove(job.work.staging, recursive=True)
+    sweep(out)
+    return manifest
+
+
+def _append(job: Job, shards: Sequence[ShardEntry]) -> Manifest:
+    """The next version."""
+    manifest = append_shards(job.work.out, job.spaces.bindings, shards, sources=job.sources)
+    storage.remove(job.work.staging, recursive=True)
     return manifest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from raypipe import faces, storage
 from raypipe.errors import ModelMismatch, OutputInUse, WrongUsage
 from raypipe.pipeline.encode.dataset import Dataset
 from raypipe.pipeline.encode.lease import Lease
+from raypipe.pipeline.index import job
 from raypipe.pipeline.index.changes import compact, delete
 from raypipe.pipeline.index.info import index_info
 from raypipe.pipeline.index.job import lease_uri
@@ -67,7 +69,10 @@ def test_unknown_ids_are_counted_and_nothing_is_deleted_for_them(small: SmallCol
     assert "none of the 1 id is in the index" in again.in_words()
 
 
-def test_a_delete_goes_on_beside_a_build_but_not_beside_a_compaction(small: SmallCollection, index: Path) -> None:
+def test_a_delete_goes_on_beside_a_build_but_not_beside_a_compaction(
+    small: SmallCollection, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "CHANGE_WAIT_S", 0.5)
     with Lease(lease_uri(str(index)), print):
         assert delete(str(index), [small.id(0)], print).deleted == 1
         with pytest.raises(OutputInUse):
@@ -77,6 +82,10 @@ def test_a_delete_goes_on_beside_a_build_but_not_beside_a_compaction(small: Smal
         pytest.raises(OutputInUse, match="held by a running job"),
     ):
         delete(str(index), [small.id(1)], print)
+    held = Lease(storage.join(str(index), "_index", "change.json"), print)
+    held.__enter__()
+    threading.Timer(0.2, held.__exit__, (None, None, None)).start()
+    assert delete(str(index), [small.id(1)], print).deleted == 1
 
 
 def test_wiped_rows_keep_their_place_and_id_and_nothing_else(small: SmallCollection, codes: Path, index: Path) -> None:
