@@ -29,7 +29,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def decode_processes(of: int) -> list[psutil.Process]:
     children = psutil.Process(of).children(recursive=True)
-    return [child for child in children if any("decode_child" in word for word in child.cmdline())]
+    return [child for child in children if any("decode_child" in word for word in _command(child))]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # or a zombie, which has none
+        return []
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +44,7 @@ def nothing_stays() -> Iterator[None]:
     threads = set(threading.enumerate())
     yield
     assert not decode_processes(os.getpid())
-    assert set(threading.enumerate()) <= threads
+    wait_until(lambda: set(threading.enumerate()) <= threads, timeout_s=20.0)
 
 
 def with_decoders(act: Callable[[Progress], None]) -> Callable[[Progress], None]:
