@@ -10,7 +10,7 @@ from raypipe.retrieval.filters import Filter
 
 HITS_LIMIT = 10_000
 
-_FIRST_BOUNDS = 256
+_FIRST_BOUNDS = 1024
 
 
 @dataclass(frozen=True)

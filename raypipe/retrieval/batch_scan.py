@@ -16,7 +16,7 @@ from raypipe.retrieval.plan import CALL_S, scan_seconds
 from raypipe.retrieval.space import Array
 from raypipe.retrieval.stored_space import StoredSpace
 
-PRODUCT_S = (2.5e-10, 4e-11)
+PRODUCT_S = (2.5e-10, 5e-11)
 """Per row and column: decoding. Per row, column and query: the product, and choosing the highest scores."""
 
 _BLOCK_ROWS = 4096

@@ -16,6 +16,8 @@ from raypipe.retrieval.space import Array
 from raypipe.retrieval.space_writer import FILES, Form
 from raypipe.retrieval.stored_space import StoredSpace
 
+_FEW_ROWS = 256
+
 
 class Shard:
     """Rows 0 to ``rows`` of a shard; safe to search from several threads.
@@ -45,6 +47,8 @@ class Shard:
             space: StoredSpace({file: files[f"{space}/{file}"] for file in FILES}, rows, form)
             for space, form in forms.items()
         }
+        sizes = [batch.num_rows for batch in self.labels.to_batches()]
+        self._starts = np.cumsum([0, *sizes])[:-1]
         self._alive = _all_but(deleted, rows) if len(deleted) else None
 
     @property
@@ -65,7 +69,13 @@ class Shard:
 
     def values(self, column: str, rows: Array) -> list[Any]:
         """What some rows have in a label column."""
-        return list(self.labels.column(column).take(pa.array(rows)).to_pylist())
+        values = self.labels.column(column)
+        if len(rows) > _FEW_ROWS:
+            return list(values.take(pa.array(rows)).to_pylist())
+        # Arrow's take looks at every chunk of the column first: a millisecond for a million rows.
+        chunk_N = np.searchsorted(self._starts, rows, "right") - 1
+        places = zip(chunk_N.tolist(), (rows - self._starts[chunk_N]).tolist(), strict=True)
+        return [values.chunk(chunk)[place].as_py() for chunk, place in places]
 
     def ids(self, rows: Array) -> list[str]:
         return self.values(ID, rows)
