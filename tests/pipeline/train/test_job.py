@@ -14,16 +14,18 @@ import torch
 
 from raypipe.backbones.attributes import load_attributes
 from raypipe.backbones.attributes.recipe import AttributeRecipe, Config
+from raypipe.contract import Share
 from raypipe.errors import ModelMismatch, OutputInUse, RaypipeError, WrongUsage
 from raypipe.pipeline.encode.lease import Lease
 from raypipe.pipeline.train.checkpoints import Checkpoints
 from raypipe.pipeline.train.config import DataConfig, TrainConfig, TrainJob
-from raypipe.pipeline.train.job import begin, train_locally
+from raypipe.pipeline.train.job import begin, built, train_locally
 from raypipe.pipeline.train.loop import Progress
 from raypipe.pipeline.train.summary import Outcome
 from raypipe.weights import open_bundle
 from tests.models import tiny_model
 from tests.pipeline.train.made_up import celeba_folder
+from tests.pipeline.train.toy import ToyReader
 
 CPU = torch.device("cpu")
 RECIPE = Config(batch=8, steps=12, size=32, widths=(8, 8, 8, 8), feature_dim=8, warmup=2, learning_rate=5e-3)
@@ -204,6 +206,13 @@ def test_a_batch_must_be_shared_equally(folder: Path, tmp_path: Path) -> None:
     job = job_for(folder, tmp_path)
     with pytest.raises(WrongUsage, match="batch of 8 cannot be shared by 3 workers"):
         begin(job, restart=False, say=lambda _: None, workers=3)
+
+
+def test_codes_of_another_encoder_than_the_models_are_refused(folder: Path, tmp_path: Path, model: Path) -> None:
+    reader = ToyReader()
+    reader.encoder_sha256 = "another"
+    with pytest.raises(ModelMismatch, match="codes of two models must not be mixed"):
+        built(job_for(folder, tmp_path, models=(str(model),)), reader, CPU, Share())
 
 
 def test_too_few_rows_are_told_before_any_worker_starts(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class ToyReader:
         self.identities: npt.NDArray[np.int64] | None = None
         self.labels = None
         self.rejected: dict[int, str] = {}
-        self.encoder_sha256 = None
+        self.encoder_sha256: str | None = None
 
     def read(self, rows: Rows, among: Rows) -> Arrays:
         codes = self._codes[rows]
