@@ -66,6 +66,8 @@ class Plan:
         return asdict(self)
 
     def in_words(self) -> str:
+        if not self.rows:
+            return f"{self.out}: {self.refusal or self.there}: all of these codes are in the index"
         sources = "; ".join(f"{uri}: {counted(rows, 'face')}" for uri, rows in self.sources.items())
         rejected = ", ".join(f"{count:,} {status}" for status, count in sorted(self.rejected.items()))
         recall = "exact and certified" if self.recall == 1 else f"about {self.recall:.0%} of the true hits"
@@ -89,7 +91,7 @@ class Plan:
             f"memory      {memory} where it is searched",
             f"workers     {self.workers}",
             (
-                f"time        about {self.seconds:,.0f} s at {self.trial_rows_per_s:,.0f} rows/s a worker "
+                f"time        about {self.seconds:,.1f} s at {self.trial_rows_per_s:,.0f} rows/s a worker "
                 f"(timed here on {self.trial_rows:,} rows)"
             ),
         ]

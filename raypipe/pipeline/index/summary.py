@@ -124,11 +124,14 @@ class Summary:
     def in_words(self) -> str:
         """The closing lines of a run."""
         run, manifest = self.run, self.manifest
+        held = (
+            f"{self.out}: version {manifest.version}, {counted(manifest.rows, 'face')} in "
+            f"{counted(len(manifest.shards), 'shard')}, spaces: {', '.join(manifest.spaces)}"
+        )
+        if not run["shards"] + run["shards_of_an_earlier_run"]:
+            return f"{held}\n{run['bottleneck']}"
         lines = [
-            (
-                f"{self.out}: version {manifest.version}, {counted(manifest.rows, 'face')} in "
-                f"{counted(len(manifest.shards), 'shard')}, spaces: {', '.join(manifest.spaces)}"
-            ),
+            held,
             (
                 f"this run: {counted(run['rows'], 'face')} in {run['seconds']:,.1f} s, "
                 f"{run['rows_per_s']:,.0f} rows/s ({run['rows_per_s_once_fitted']:,.0f} once fitted), "

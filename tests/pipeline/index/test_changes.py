@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from raypipe import faces, storage
@@ -89,8 +90,9 @@ def test_a_delete_goes_on_beside_a_build_but_not_beside_a_compaction(
 
 
 def test_wiped_rows_keep_their_place_and_id_and_nothing_else(small: SmallCollection, codes: Path, index: Path) -> None:
-    before = rows_of(codes)
+    before, schema = rows_of(codes), pq.read_schema(codes / "part-000000.parquet")
     assert compacted(index) == {str(codes): len(GONE)}
+    assert pq.read_schema(codes / "part-000000.parquet").equals(schema, check_metadata=True)
     after = rows_of(codes)
     nothing = dict.fromkeys(before[0])
     for row, (old, new) in enumerate(zip(before, after, strict=True)):
