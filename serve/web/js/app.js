@@ -40,10 +40,13 @@ function show(served) {
 
 /** The address says what is asked, and going back asks what was asked before. */
 function followAddress(state) {
+  let isTaking = false;
   const take = () => {
+    isTaking = true;
     const { query, lostPicture } = fromAddress(location.search);
     const isHere = lostPicture && state.now.face?.name === lostPicture;
     state.change(isHere ? { ...query, face: state.now.face } : query);
+    isTaking = false;
     clearProblem("address");
     if (lostPicture && !isHere) {
       showProblem("address", {
@@ -52,16 +55,14 @@ function followAddress(state) {
       });
     }
   };
-  const write = debounced(() => {
-    const address = asAddress(state.now);
-    if (address === location.search || decodeURIComponent(address) === decodeURIComponent(location.search)) return;
-    history.replaceState(null, "", address || location.pathname);
-  }, ADDRESS_MS);
+  const address = () => asAddress(state.now) || location.pathname;
+  const write = debounced(() => history.replaceState(null, "", address()), ADDRESS_MS);
   take();
   addEventListener("popstate", take);
   state.addEventListener("change", ({ detail: { before } }) => {
+    if (isTaking) return;
     const isNewQuestion = before.face !== state.now.face || before.tab !== state.now.tab;
-    if (isNewQuestion) history.pushState(null, "", asAddress(state.now) || location.pathname);
+    if (isNewQuestion) history.pushState(null, "", address());
     else write();
   });
 }

@@ -41,8 +41,9 @@ export function openCollection(examples, onchoose) {
 /** An <img> of a face of the collection. */
 export function faceImage(id, alt) {
   const image = make("img", { alt, loading: "lazy", decoding: "async", width: 128, height: 128 });
-  const show = (source) => { image.src = source; };
-  imageSource(id).then(show, () => image.classList.add("missing"));
+  const miss = () => image.classList.add("missing");
+  image.addEventListener("error", miss);
+  imageSource(id).then((source) => { image.src = source; }, miss);
   return image;
 }
 

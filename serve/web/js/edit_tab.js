@@ -62,8 +62,7 @@ export class EditTab {
   #show() {
     const { now } = this.#state;
     this.sliders.show(now);
-    this.sliders.element.inert = !now.face;
-    this.sliders.element.classList.toggle("waiting", !now.face);
+    this.sliders.element.hidden = !now.face;
     this.welcome.hidden = Boolean(now.face);
     this.result.hidden = !now.face;
   }
@@ -137,6 +136,6 @@ export class EditTab {
       make("figure", {}, this.afterPicture, make("figcaption", {}, "after")),
     );
     const compare = (isBefore) => pair.classList.toggle("comparing", isBefore);
-    return make("div", { class: "stack" }, make("h2", {}, "Before and after"), pair, make("div", { class: "row centre" }, look, this.format, this.download));
+    return make("div", { class: "stack result" }, make("h2", {}, "Before and after"), pair, make("div", { class: "row" }, look, this.format, this.download));
   }
 }

@@ -15,6 +15,7 @@ export class FaceCard {
     byId("forget").addEventListener("click", () => this.take(null));
     byId("file").addEventListener("change", (event) => this.#takeFile(event.target.files[0]));
     document.addEventListener("paste", (event) => this.#takeFile(event.clipboardData.files[0]));
+    byId("face-picture").addEventListener("error", (event) => event.target.classList.add("missing"));
     this.#listenToDrops();
     state.addEventListener("change", ({ detail: { before } }) => before.face !== state.now.face && this.show());
     this.show();
@@ -35,6 +36,7 @@ export class FaceCard {
     byId("file").setAttribute("aria-label", face ? "Choose another picture" : "Choose a picture of a face");
     if (!face) return;
     picture.alt = `The face ${face.id ?? face.name}`;
+    picture.classList.remove("missing");
     picture.src = face.file ? URL.createObjectURL(face.file) : await imageSource(face.id).catch(() => "");
   }
 

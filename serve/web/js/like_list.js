@@ -19,8 +19,9 @@ export class LikeList {
     this.list = make("ul", { class: "likes" });
     this.element = make("section", { class: "card", "aria-labelledby": "likes-title" }, make("h2", { id: "likes-title" }, "Also like"), this.list);
     state.addEventListener("change", ({ detail: { before } }) => {
-      const isSame = before.like.length === state.now.like.length && before.face === state.now.face;
-      if (!isSame) this.show();
+      const isChanged = ["like", "face", "weight"].some((name) => before[name] !== state.now[name]);
+      // A slider that is being moved must not be made anew.
+      if (isChanged && !this.list.querySelector("input:focus")) this.show();
     });
     this.show();
   }
@@ -33,7 +34,10 @@ export class LikeList {
       words: `${spaceInWords(one.space, this.#spaces)} of ${one.id}`,
       weight: one.weight,
       onweight: (value) => this.#change(place, [{ ...this.#state.now.like[place], weight: value }]),
-      onremove: () => this.#change(place, []),
+      onremove: () => {
+        this.#change(place, []);
+        this.list.querySelector("button")?.focus();
+      },
     }));
     const main = face && this.#row({ picture: null, words: "the face itself", weight, onweight: (value) => this.#state.change({ weight: value }) });
     this.list.replaceChildren(...[main, ...others].filter(Boolean));

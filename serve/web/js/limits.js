@@ -1,6 +1,6 @@
 /** Which faces may be found, and in which space. */
 
-import { make } from "./dom.js";
+import { isNarrow, make } from "./dom.js";
 import { spaceInWords } from "./words.js";
 
 const IDENTITY = "identity";
@@ -19,7 +19,7 @@ export class Limits {
     this.where = make("input", {
       type: "text",
       id: "where",
-      placeholder: served.labels.length ? `${served.labels.at(-1)} = 1` : "",
+      placeholder: `${served.labels.find((label) => label !== IDENTITY)} = 1`,
       list: "labels",
       autocomplete: "off",
       spellcheck: "false",
@@ -28,9 +28,9 @@ export class Limits {
     });
     this.one = make("input", { type: "checkbox", id: "one", onchange: () => state.change({ onePerPerson: this.one.checked }) });
     this.element = make(
-      "section",
-      { class: "card", "aria-labelledby": "limits-title" },
-      make("h2", { id: "limits-title" }, "Which faces"),
+      "details",
+      { class: "card foldable", open: !isNarrow() },
+      make("summary", {}, make("h2", {}, "Which faces")),
       make("label", { for: "space" }, "Compare by"),
       this.space,
       served.labels.length > 0 && [

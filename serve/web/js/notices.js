@@ -4,17 +4,24 @@ import { keepToken } from "./api.js";
 import { byId, make } from "./dom.js";
 
 const FORBIDDEN = [401, 403];
+const MAY_PASS = [0, 408, 409, 429];
 
-/** One notice for each `place`: a new one takes the place of the old one. `retry`: a function, or null. */
+/**
+ * One notice for each `place`: a new one takes the place of the old one. What another place says already is not said
+ * twice. `retry`: a function, offered where the same question may be answered another time.
+ */
 export function showProblem(place, problem, retry = null) {
   clearProblem(place);
-  const again = retry && make("button", { type: "button", onclick: () => { clearProblem(place); retry(); } }, "Try again");
+  const words = inSentences(problem);
+  if ([...byId("notices").children].some((notice) => notice.dataset.words === words)) return;
+  const mayPass = MAY_PASS.includes(problem.status) || problem.status >= 500;
+  const again = retry && mayPass && make("button", { type: "button", onclick: () => { clearProblem(place); retry(); } }, "Try again");
   const key = FORBIDDEN.includes(problem.status) && make("button", { type: "button", onclick: () => askForToken(retry) }, "Enter a token");
   byId("notices").append(
     make(
       "div",
-      { class: "notice", "data-place": place },
-      make("p", {}, make("strong", {}, problem.title), problem.detail ? ` ${inOneSentence(problem.detail)}` : ""),
+      { class: "notice", "data-place": place, "data-words": words },
+      make("p", {}, make("strong", {}, inSentences({ title: problem.title })), words.slice(inSentences({ title: problem.title }).length)),
       make("div", { class: "row" }, key, again, closing(place)),
     ),
   );
@@ -33,7 +40,10 @@ function closing(place) {
   return make("button", { type: "button", class: "quiet", "aria-label": "Close this message", onclick: () => clearProblem(place) }, "×");
 }
 
-const inOneSentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+function inSentences({ title, detail }) {
+  const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+  return [title, detail].filter(Boolean).map(sentence).join(" ");
+}
 
 function askForToken(then) {
   const dialog = byId("token");

@@ -30,8 +30,10 @@ export class Preview {
   async #draw() {
     const { face, adjust, tab } = this.#state.now;
     const method = this.#method;
-    byId("preview").hidden = !face || !method || tab !== "search";
-    if (byId("preview").hidden) return this.#latest.stop();
+    if (!face || !method || tab !== "search") {
+      byId("preview").hidden = true;
+      return this.#latest.stop();
+    }
     const isAdjusted = Object.keys(adjust).length > 0;
     const question = editQuestion(face, method.name, { adjust });
     try {
@@ -40,10 +42,12 @@ export class Preview {
       clearProblem("preview");
       const picture = byId("preview-picture");
       URL.revokeObjectURL(picture.src);
+      byId("preview").hidden = false;
       picture.src = URL.createObjectURL(drawn);
       picture.alt = isAdjusted ? "The face that is looked for, as the model draws it" : "The face as the model draws it";
       byId("preview-words").textContent = isAdjusted ? "what is looked for" : "as the model sees it";
     } catch (problem) {
+      byId("preview").hidden = true;
       showProblem("preview", problem);
     }
   }

@@ -57,12 +57,13 @@ export function reasonsInFull(reasons, hit, wanted) {
   return make("table", {}, make("thead", {}, make("tr", {}, heads)), make("tbody", {}, rows));
 }
 
+/** Three pieces: what was asked about, the other attributes, all else. */
 function bar(reasons) {
-  const pieces = reasons.map(({ share, isAsked, attribute }) => {
-    const piece = make("span", { class: isAsked ? "asked" : attribute === null ? "rest" : "attribute" });
-    piece.style.flexGrow = share;
+  const kindOf = ({ isAsked, attribute }) => (isAsked ? "asked" : attribute === null ? "rest" : "attribute");
+  const pieces = ["asked", "attribute", "rest"].map((kind) => {
+    const piece = make("span", { class: kind });
+    piece.style.flexGrow = reasons.reduce((sum, reason) => sum + (kindOf(reason) === kind ? reason.share : 0), 0);
     return piece;
   });
-  const order = (piece) => ["asked", "attribute", "rest"].indexOf(piece.className);
-  return make("div", { class: "bar", "aria-hidden": "true" }, pieces.sort((a, b) => order(a) - order(b)));
+  return make("div", { class: "bar", "aria-hidden": "true" }, pieces);
 }

@@ -5,6 +5,7 @@ import { isStill, make } from "./dom.js";
 import { reasonsInShort, reasonsOf } from "./reasons.js";
 import { nameInWords, number, spaceInWords } from "./words.js";
 
+const CONTROLS = "button, summary";
 const GLIDE = { duration: 280, easing: "cubic-bezier(0.2, 0, 0, 1)" };
 
 /** `onfind(id)`, `onlike(id, space)`, `onopen(hit, card)`; `spaces`: names of the index's spaces. */
@@ -21,9 +22,11 @@ export class ResultGrid {
   /** Shows `hits` instead of what there was; cards of the same faces are kept and moved. */
   show(hits, query) {
     const before = this.#places();
+    const focused = this.#focused();
     const cards = hits.map((hit) => this.#card(hit, query));
     this.#cards = new Map(hits.map((hit, i) => [hit.id, cards[i]]));
     this.element.replaceChildren(...cards);
+    if (focused) this.#focus(focused);
     if (!isStill()) this.#glide(before);
   }
 
@@ -80,8 +83,21 @@ export class ResultGrid {
   }
 
   #like(event, id, space) {
-    event.target.closest("details").open = false;
+    const menu = event.target.closest("details");
+    menu.open = false;
+    menu.querySelector("summary").focus();
     this.#handlers.onlike(id, space);
+  }
+
+  /** Whose card has the focus, and on which of its controls; null: none. */
+  #focused() {
+    const card = document.activeElement?.closest(".hit");
+    return card && { id: card.dataset.id, place: [...card.querySelectorAll(CONTROLS)].indexOf(document.activeElement) };
+  }
+
+  #focus({ id, place }) {
+    const card = this.#cards.get(id) ?? this.element.firstChild;
+    card?.querySelectorAll(CONTROLS)[this.#cards.has(id) ? place : 0].focus({ preventScroll: true });
   }
 
   #places() {

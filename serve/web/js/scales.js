@@ -1,7 +1,5 @@
 /** What the sliders' positions mean. */
 
-import { percent } from "./words.js";
-
 const PREFERENCES = [0, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000];
 const AS_USUAL = PREFERENCES.indexOf(1);
 const EDIT_STEP = 0.1;
@@ -16,7 +14,7 @@ export const adjustScale = (own) => ({
   steps: 100,
   position: (value) => Math.round(100 * value),
   value: (position) => position / 100,
-  words: percent,
+  words: (value) => `look for ${Math.round(100 * value)} %`,
   unset: "as it is",
   rest: (attribute) => clamped(Math.round(100 * (own()[attribute] ?? 0.5)), 0, 100),
 });
@@ -31,8 +29,8 @@ export const preferScale = {
     return PREFERENCES.indexOf(PREFERENCES.reduce((best, step) => (distance(step) < distance(best) ? step : best)));
   },
   value: (position) => PREFERENCES[position],
-  words: (value) => (value === 0 ? "do not care" : value === 1 ? "as usual" : `× ${value}`),
-  unset: "as usual",
+  words: (value) => (value === 0 ? "do not care" : value === 1 ? "matters as usual" : `matters × ${value}`),
+  unset: "matters as usual",
   rest: () => AS_USUAL,
 };
 

@@ -65,7 +65,7 @@ export class SearchTab {
     if (changed("space")) this.#offer();
     if (changed("space") || changed("face")) this.#measure();
     this.#show();
-    if (ASKED.some(changed)) this.soon();
+    if ([...ASKED, "tab"].some(changed)) this.soon();
   }
 
   #offer() {
@@ -82,8 +82,8 @@ export class SearchTab {
     const { now } = this.#state;
     const isAsked = canSearch(now);
     this.sliders.show(now);
-    this.sliders.element.inert = !now.face;
-    this.sliders.element.classList.toggle("waiting", !now.face);
+    this.sliders.element.hidden = !now.face;
+    this.limits.element.hidden = !isAsked;
     this.welcome.hidden = isAsked;
     this.head.hidden = this.grid.element.hidden = this.share.hidden = !isAsked;
     this.more.hidden = !isAsked || !this.#result?.more;
@@ -102,7 +102,7 @@ export class SearchTab {
 
   async #search() {
     const query = this.#state.now;
-    if (!canSearch(query)) return this.#latest.stop();
+    if (!canSearch(query) || query.tab !== "search") return this.#latest.stop();
     this.stage.classList.add("busy");
     try {
       const result = await this.#latest.run((signal) => search(searchQuestion(query, 1), signal));
@@ -111,7 +111,10 @@ export class SearchTab {
       this.#result = result;
       this.grid.show(result.hits, query);
       this.#tell(result.hits.length);
+      this.stage.classList.remove("stale");
     } catch (problem) {
+      this.stage.classList.add("stale");
+      this.summary.replaceChildren(this.grid.element.children.length ? "of the question before" : "");
       showProblem("search", problem, () => this.#search());
     }
     this.stage.classList.remove("busy");
@@ -179,8 +182,10 @@ export class SearchTab {
   }
 
   async #share() {
-    await navigator.clipboard?.writeText(location.href);
-    this.share.textContent = "Copied";
+    const isCopied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
+    const hasFile = Boolean(this.#state.now.face?.file);
+    this.share.textContent = !isCopied ? "Copy it from the address bar" : hasFile ? "Copied, without the picture" : "Copied";
+    say(this.share.textContent);
     setTimeout(() => { this.share.textContent = "Copy link"; }, 2000);
   }
 }

@@ -39,11 +39,12 @@ export class SliderPanel {
     this.reset = make("button", { type: "button", class: "quiet", onclick: onreset, disabled: true }, "Set all back");
     this.element = make(
       "details",
-      { class: "card attributes", open: true },
+      { class: "card foldable attributes", open: true },
       make("summary", {}, make("h2", {}, title), this.changed),
       make("div", { class: "row" }, this.find, this.reset),
       this.groups,
       this.nothing,
+      make("p", { class: "hint" }, "Delete or a double click sets a slider back."),
     );
   }
 
@@ -64,14 +65,11 @@ export class SliderPanel {
 
   /** Puts every slider where the query has it. */
   show(query) {
-    let set = 0;
     for (const [attribute, { sliders }] of this.#rows) {
-      for (const { scale, slider } of sliders) {
-        const value = query[scale.kind][attribute];
-        set += value !== undefined;
-        slider.show(value);
-      }
+      for (const { scale, slider } of sliders) slider.show(query[scale.kind][attribute]);
     }
+    // Also what a link says of attributes that are not here, so that it can be set back.
+    const set = this.#scales.reduce((sum, { kind }) => sum + Object.keys(query[kind]).length, 0);
     this.changed.hidden = this.reset.disabled = set === 0;
     this.changed.textContent = `${set} set`;
   }

@@ -44,7 +44,7 @@ export function number(value) {
 }
 
 export function percent(share) {
-  return `${Math.round(100 * share)} %`;
+  return share > 0 && share < 0.005 ? "< 1 %" : `${Math.round(100 * share)} %`;
 }
 
 /** 1, "face", "faces" -> "1 face". */
