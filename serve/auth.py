@@ -27,6 +27,8 @@ ENVIRONMENT: Mapping[str, Role] = {"RAYPIPE_QUERY_TOKEN": "query", "RAYPIPE_ADMI
 SHORTEST = 16
 """Characters of a token."""
 
+SCHEME = HTTPBearer(auto_error=False, scheme_name="token", description="A token from who runs the server.")
+
 OWN_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -70,10 +72,9 @@ def open_tokens(settings: ApiSettings, environment: Mapping[str, str]) -> Tokens
 
 def guard(tokens: Tokens, role: Role) -> Callable[..., Awaitable[None]]:
     """A dependency that lets through who has the role, or an admin."""
-    scheme = HTTPBearer(auto_error=False, scheme_name="token", description="A token of the server's operator.")
 
     async def check(
-        request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Security(scheme)] = None
+        request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Security(SCHEME)] = None
     ) -> None:
         if not tokens:
             _refuse_other_names(request)

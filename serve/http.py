@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import APIRouter, Depends, FastAPI, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.staticfiles import StaticFiles
 
@@ -66,13 +66,29 @@ def make_app(backend: Backend, settings: ApiSettings) -> FastAPI:
     for router in (query, changes, _health(desk)):
         app.include_router(router)
     app.include_router(_metrics(desk), dependencies=[Depends(guard(tokens, "query"))])
-    if (WEB / "index.html").is_file():
-        app.mount("/", StaticFiles(directory=WEB, html=True), name="page")
+    _add_page(app)
     problems.add_to(app)
     documents.describe(app)
     app.add_middleware(Bounded, body_bytes=settings.limits.body_bytes)
     app.add_middleware(Observed, metrics=metrics)
     return app
+
+
+def _add_page(app: FastAPI) -> None:
+    """Its files one by one, not everything under "/": there, what is no address would be a missing file."""
+    for entry in sorted(WEB.iterdir()):
+        if entry.is_dir():
+            app.mount(f"/{entry.name}", StaticFiles(directory=entry), name="page")
+        else:
+            app.add_api_route(f"/{entry.name}", _file(entry), include_in_schema=False)
+    app.add_api_route("/", _file(WEB / "index.html"), include_in_schema=False)
+
+
+def _file(path: Path) -> Callable[[], Awaitable[FileResponse]]:
+    async def file() -> FileResponse:
+        return FileResponse(path, headers={"Cache-Control": "no-cache"})
+
+    return file
 
 
 def _health(desk: Desk) -> APIRouter:

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from raypipe import storage
 from raypipe.errors import OutputInUse, RaypipeError, UnknownAttribute, WrongUsage
 from serve import errors
 
@@ -68,7 +69,7 @@ def problem(kind: Kind, detail: str, request: Request, **more: object) -> JSONRe
         "request_id": request.state.request_id,
         **more,
     }
-    headers = {"Cache-Control": "no-store"}
+    headers = {"Cache-Control": "no-store", "X-Request-Id": request.state.request_id}
     if kind.retry_s:
         headers["Retry-After"] = str(kind.retry_s)
     if kind.status == 401:
@@ -81,6 +82,8 @@ def problem(kind: Kind, detail: str, request: Request, **more: object) -> JSONRe
 def add_to(app: FastAPI) -> None:
     """Every error becomes a problem."""
     app.add_exception_handler(RaypipeError, _of_raypipe)
+    for kind in storage.errors():
+        app.add_exception_handler(kind, _of_storage)
     app.add_exception_handler(RequestValidationError, _of_parameters)
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(Exception, _of_nobody)
@@ -95,6 +98,11 @@ async def _of_raypipe(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, errors.WrongFields):
         return problem(kind, str(error), request, errors=error.fields)
     return problem(kind, str(error), request)
+
+
+async def _of_storage(request: Request, error: Exception) -> JSONResponse:
+    _log.error("request %s: the storage failed", request.state.request_id, exc_info=error)
+    return problem(FAILED, _log_says(request), request)
 
 
 async def _of_parameters(request: Request, error: Exception) -> JSONResponse:
@@ -114,8 +122,10 @@ async def _of_http(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _of_nobody(request: Request, error: Exception) -> JSONResponse:
-    """A bug, or a storage that failed; the server logs its traceback."""
-    return problem(FAILED, _log_says(request), request)
+    """A bug; Starlette hands it on to the server, which logs it with its traceback and closes the connection."""
+    answer = problem(FAILED, _log_says(request), request)
+    answer.headers["Connection"] = "close"
+    return answer
 
 
 def _log_says(request: Request) -> str:

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from raypipe.pipeline.search.searcher import Searcher, open_searcher
+from serve.http import make_app
+from serve.local_backend import LocalBackend
+from serve.settings import ApiSettings
+from tests.pipeline.search.small_collection import SmallCollection, make_collection
+from tests.serve.api_server import ApiServer
+
+
+@pytest.fixture(scope="session")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> SmallCollection:
+    return make_collection(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="session")
+def searcher(collection: SmallCollection) -> Searcher:
+    """The engine that the server asks, asked directly."""
+    return open_searcher(str(collection.index), str(collection.model))
+
+
+@pytest.fixture(scope="session")
+def api(collection: SmallCollection) -> Iterator[ApiServer]:
+    """A server over the collection, which no test changes."""
+    settings = ApiSettings()
+    backend = LocalBackend(str(collection.index), str(collection.model), limits=settings.limits)
+    with ApiServer(make_app(backend, settings)) as server:
+        yield server

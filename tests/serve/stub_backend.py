@@ -1,0 +1,82 @@
+"""A backend whose answers wait for the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from raypipe.errors import RaypipeError
+from raypipe.pipeline.search.query import Face, FromPixels, SearchQuery
+from raypipe.pipeline.search.result import SearchResult
+from serve.backend import Change, Description, Encoded, MethodFacts, Pixels, Versioned
+
+SIDE = 4
+
+
+@dataclass
+class StubBackend:
+    """Edits take until ``go`` is set; ``began`` and ``cancelled`` count them. ``error``: what encoding raises.
+
+    ``asked``: the ids of the pictures that were asked for, all of which it has.
+    """
+
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+    began: int = 0
+    cancelled: int = 0
+    error: BaseException = field(default_factory=lambda: RaypipeError("no error was set"))
+    is_ready: bool = True
+    asked: list[str] = field(default_factory=list)
+
+    async def describe(self) -> Description:
+        method = MethodFacts(name="stub", verbs=("edit",), attributes=("a",), spaces=(), needs=())
+        return Description(
+            model="stub",
+            fingerprint="0" * 64,
+            image_size=SIDE,
+            index_version=1,
+            rows=0,
+            recall=1.0,
+            methods=(method,),
+            spaces=(),
+            labels=(),
+        )
+
+    async def search(self, query: SearchQuery, *, partial: bool) -> Versioned[SearchResult]:
+        raise NotImplementedError
+
+    async def cut_out(self, content: bytes, name: str) -> FromPixels:
+        return FromPixels(np.zeros((SIDE, SIDE, 3), np.uint8), name)
+
+    async def encode(self, face: Face) -> Versioned[Encoded]:
+        raise self.error
+
+    async def edit(self, face: Face, change: Change, method: str) -> Versioned[Pixels]:
+        self.began += 1
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return Versioned(1, np.zeros((SIDE, SIDE, 3), np.uint8))
+
+    async def image(self, id: str) -> Versioned[Pixels]:
+        self.asked.append(id)
+        return Versioned(1, np.zeros((SIDE, SIDE, 3), np.uint8))
+
+    async def activate(self, version: int | None) -> int:
+        raise NotImplementedError
+
+    async def append(self, codes: str) -> int:
+        raise NotImplementedError
+
+    async def delete(self, ids: Collection[str]) -> int:
+        raise NotImplementedError
+
+    async def ready(self) -> bool:
+        return self.is_ready
+
+    async def close(self) -> None:
+        return None
