@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from raypipe import storage
 from raypipe.errors import WrongUsage
+from raypipe.pipeline.encode.dataset import Dataset
 from serve import answers, documents
 from serve.asking import Desk
-from serve.errors import NotOffered
+from serve.errors import NotFound, NotOffered
 from serve.routes import VERSION_HEADER
 from serve.schemas import Activation, Addition, Removal
 
@@ -29,7 +32,10 @@ def add_changes(router: APIRouter, desk: Desk, *, codes: str) -> None:
         asked = await desk.read(request, Addition)
         if not codes:
             raise NotOffered("this server was given no folder of codes: nothing can be appended through it")
-        return _changed(await desk.backend.append(storage.join(codes, asked.question.codes)))
+        uri = storage.join(codes, asked.question.codes)
+        if not await asyncio.to_thread(Dataset(uri).is_complete):
+            raise NotFound(f"there is no finished encoded dataset {asked.question.codes!r}")
+        return _changed(await desk.backend.append(uri))
 
     @router.post("/delete", response_model=answers.Changed, openapi_extra=documents.body_of(Removal))
     async def delete(request: Request) -> Response:

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import APIRouter, Depends, FastAPI, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.staticfiles import StaticFiles
 
 from raypipe import __version__
-from serve import admin, documents, problems, routes
+from serve import admin, docs_page, documents, problems, routes
 from serve.asking import Desk
 from serve.auth import guard, open_tokens
 from serve.backend import Backend
@@ -54,6 +54,8 @@ def make_app(backend: Backend, settings: ApiSettings) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
     query = APIRouter(prefix="/v1", dependencies=[Depends(guard(tokens, "query"))], responses=documents.PROBLEMS)
     routes.add_descriptions(query, desk)
@@ -67,6 +69,7 @@ def make_app(backend: Backend, settings: ApiSettings) -> FastAPI:
         app.include_router(router)
     app.include_router(_metrics(desk), dependencies=[Depends(guard(tokens, "query"))])
     _add_page(app)
+    _add_docs(app)
     problems.add_to(app)
     documents.describe(app)
     app.add_middleware(Bounded, body_bytes=settings.limits.body_bytes)
@@ -82,6 +85,16 @@ def _add_page(app: FastAPI) -> None:
         else:
             app.add_api_route(f"/{entry.name}", _file(entry), include_in_schema=False)
     app.add_api_route("/", _file(WEB / "index.html"), include_in_schema=False)
+
+
+def _add_docs(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(docs_page.page(app.openapi()))
+
+    @app.get(docs_page.STYLE_ADDRESS, include_in_schema=False)
+    async def style() -> Response:
+        return Response(docs_page.STYLE, media_type="text/css")
 
 
 def _file(path: Path) -> Callable[[], Awaitable[FileResponse]]:

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from raypipe import storage
 from raypipe.errors import OutputInUse, RaypipeError, UnknownAttribute, WrongUsage
+from raypipe.pipeline.search.collection import LostCodes
 from serve import errors
 
 MEDIA_TYPE = "application/problem+json"
@@ -39,6 +40,7 @@ KINDS: tuple[tuple[type[RaypipeError], Kind], ...] = (
     (errors.NotFound, Kind(404, "not-found", "There is no such thing")),
     (errors.TooSlow, Kind(408, "too-slow", "The body took too long")),
     (OutputInUse, Kind(409, "in-use", "Another job is changing the index", retry_s=5, tells=False)),
+    (LostCodes, Kind(503, "unavailable", "Not possible now", retry_s=2, tells=False)),
     (errors.TooLarge, Kind(413, "too-large", "Too large")),
     (errors.UnsupportedMedia, Kind(415, "unsupported-media", "Not a kind of content that is read")),
     (UnknownAttribute, Kind(422, "unknown-attribute", "There is no such attribute")),

@@ -34,20 +34,11 @@ def test_every_route_but_the_open_ones_asks_for_a_token(guarded: ApiServer) -> N
     """Found by asking the application for its routes, so that a new one is asked too."""
     document = guarded.client.get("/openapi.json").json()
     asked = 0
-    strangers = [
-        {},
-        bearer("a-token-of-nobody-at-all"),
-        {"Authorization": "Bearer"},
-        {"Authorization": f"Basic {QUERY}"},
-    ]
+    nobody = "a-token-of-nobody-at-all"
+    strangers = [{}, bearer(nobody), {"Authorization": "Bearer"}, {"Authorization": f"Basic {QUERY}"}]
     for path, verbs in {**document["paths"], "/metrics": {"get": {}}}.items():
         for verb in verbs:
-            for headers in (
-                {},
-                bearer("a-token-of-nobody-at-all"),
-                {"Authorization": "Bearer"},
-                {"Authorization": f"Basic {QUERY}"},
-            ):
+            for headers in strangers:
                 answer = guarded.client.request(verb, path.replace("{id}", "x"), headers=headers)
                 assert (answer.status_code == 401) == (path not in OPEN), (path, verb)
                 assert path in OPEN or answer.headers["www-authenticate"] == "Bearer"

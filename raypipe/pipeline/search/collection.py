@@ -39,6 +39,10 @@ class Place:
     id: str
 
 
+class LostCodes(WrongUsage):
+    """The codes of faces that are in the index are not where it says; the message tells where that is."""
+
+
 class Collection:
     """``uris``: where each dataset is, by the hash of its manifest."""
 
@@ -76,7 +80,7 @@ class Collection:
 
     def _dataset(self, codes: str) -> Dataset:
         if codes not in self._uris:
-            raise WrongUsage(f"the index does not say where the codes {codes[:12]} are: give them with --codes")
+            raise LostCodes(f"the index does not say where the codes {codes[:12]} are: give them with --codes")
         return Dataset(self._uris[codes])
 
     def _plan(self, dataset: Dataset) -> dict[str, Any] | None:
@@ -95,7 +99,7 @@ class Collection:
             stored = [field.name for field in file.schema_arrow if pa.types.is_fixed_size_list(field.type)]
             return file.read(columns=["image_id", "status", "error", *stored])
         except unreadable as error:
-            raise WrongUsage(
+            raise LostCodes(
                 f"part {part} of the codes at {dataset.uri!r} cannot be read ({error}); if they were moved, "
                 f"give their place with --codes"
             ) from error
