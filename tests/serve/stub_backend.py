@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from raypipe.errors import RaypipeError
 from raypipe.pipeline.search.query import Face, FromPixels, SearchQuery
 from raypipe.pipeline.search.result import SearchResult
 from serve.backend import Change, Description, Encoded, MethodFacts, Pixels, Versioned
+from serve.errors import Unavailable
 
 SIDE = 4
 
@@ -20,7 +22,8 @@ SIDE = 4
 class StubBackend:
     """Edits take until ``go`` is set; ``began`` and ``cancelled`` count them. ``error``: what encoding raises.
 
-    ``asked``: the ids of the pictures that were asked for, all of which it has.
+    ``asked``: the ids of the pictures that were asked for, all of which it has, after so many ``refusals``.
+    ``changes``: what was to be activated, appended and deleted; each makes a version.
     """
 
     go: asyncio.Event = field(default_factory=asyncio.Event)
@@ -29,6 +32,8 @@ class StubBackend:
     error: BaseException = field(default_factory=lambda: RaypipeError("no error was set"))
     is_ready: bool = True
     asked: list[str] = field(default_factory=list)
+    refusals: int = 0
+    changes: list[Any] = field(default_factory=list)
 
     async def describe(self) -> Description:
         method = MethodFacts(name="stub", verbs=("edit",), attributes=("a",), spaces=(), needs=())
@@ -63,20 +68,27 @@ class StubBackend:
         return Versioned(1, np.zeros((SIDE, SIDE, 3), np.uint8))
 
     async def image(self, id: str) -> Versioned[Pixels]:
+        if self.refusals:
+            self.refusals -= 1
+            raise Unavailable("not now")
         self.asked.append(id)
         return Versioned(1, np.zeros((SIDE, SIDE, 3), np.uint8))
 
     async def activate(self, version: int | None) -> int:
-        raise NotImplementedError
+        return self._change(version)
 
     async def append(self, codes: str) -> int:
-        raise NotImplementedError
+        return self._change(codes)
 
     async def delete(self, ids: Collection[str]) -> int:
-        raise NotImplementedError
+        return self._change(list(ids))
 
     async def ready(self) -> bool:
         return self.is_ready
 
     async def close(self) -> None:
         return None
+
+    def _change(self, what: Any) -> int:
+        self.changes.append(what)
+        return 1 + len(self.changes)
