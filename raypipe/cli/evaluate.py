@@ -38,6 +38,10 @@ def evaluate_command(
     data: Annotated[
         str, typer.Option(help="Images with labels, as for raypipe encode. Empty: made-up faces, drawn on the spot.")
     ] = "",
+    labels: Annotated[
+        str,
+        typer.Option(help="A file with the attributes by image_id, in place of the data's: CSV, Parquet, CelebA's."),
+    ] = "",
     model: Annotated[
         list[str] | None,
         typer.Option(help="Models with an encoder and an identity network; several times: the last that has a part."),
@@ -56,7 +60,7 @@ def evaluate_command(
     """A paper's tables and figures on your faces, beside the paper's own numbers, and which of its claims hold."""
     run = {
         "method": method,
-        "data": {"uri": data} if data else {"uri": MADE_UP, "correlated": True},
+        "data": {"labels": labels} | ({"uri": data} if data else {"uri": MADE_UP, "correlated": True}),
         "models": model or ["small"],
         "out": out,
         "limit": limit,

@@ -46,6 +46,10 @@ def train_command(
     ] = None,
     size: Annotated[int, typer.Option(help="Width and height of the images in pixels.")] = 64,
     attributes: Annotated[str, typer.Option(help="Label columns, comma-separated; all usable ones if empty.")] = "",
+    labels: Annotated[
+        str,
+        typer.Option(help="A file with the attributes by image_id, in place of the data's: CSV, Parquet, CelebA's."),
+    ] = "",
     seed: Annotated[int, typer.Option(help="The same seed, the same weights.")] = 0,
     settings: Annotated[
         list[str] | None,
@@ -69,7 +73,12 @@ def train_command(
         "run": {
             "recipe": recipe,
             "out": out,
-            "data": {"uri": data, "size": size, "attributes": [n for n in attributes.split(",") if n]},
+            "data": {
+                "uri": data,
+                "size": size,
+                "attributes": [name for name in attributes.split(",") if name],
+                "labels": labels,
+            },
             "models": model or [],
             "seed": seed,
         },

@@ -19,7 +19,8 @@ from raypipe.contract import DataFacts
 from raypipe.errors import RaypipeError, WrongUsage
 from raypipe.pipeline.encode.dataset import PLAN, Dataset, Part
 from raypipe.pipeline.train.config import DataConfig
-from raypipe.pipeline.train.labels import attribute_table, identity_numbers
+from raypipe.pipeline.train.label_file import ID, read_label_file
+from raypipe.pipeline.train.labels import IDENTITY, attribute_table, identity_numbers
 from raypipe.pipeline.train.order import Rows
 
 COLUMNS = ("w_plus", "labels", "identity")
@@ -43,6 +44,8 @@ class CodeReader:
         schema = pq.read_schema(self._dataset.open_part(self._parts[0]))
         codes = [field for field in schema if field.metadata and b"shape" in field.metadata]
         labels = [field.name for field in schema if field.name not in BASE and field not in codes]
+        if config.labels:
+            labels = [ID, *(name for name in labels if name == IDENTITY)]
         tables = [self._read_labels(part, labels) for part in self._parts]
         self._ok_rows = [table.column("row").to_numpy() for table in tables]
         self._set_facts(config, pa.concat_tables(tables).select(labels), codes)
@@ -53,7 +56,12 @@ class CodeReader:
             raise WrongUsage(f"{config.uri!r} has no w_plus codes; its codes: {', '.join(shapes) or 'none'}")
         names: tuple[str, ...] = ()
         self.labels: npt.NDArray[np.uint8] | None = None
-        if "labels" in self._columns:
+        self._labels_sha256: dict[str, str] = {}
+        if config.labels:
+            file = read_label_file(config.labels)
+            names, self.labels = file.of_rows(labels.column(ID), self._unused_ids(), config.attributes)
+            self._labels_sha256 = {"labels_sha256": file.sha256}
+        elif "labels" in self._columns:
             names, self.labels = attribute_table(labels, config.attributes, config.uri)
         self.identities: npt.NDArray[np.int64] | None = None
         if "identity" in self._columns:
@@ -91,10 +99,18 @@ class CodeReader:
 
     def made_from(self) -> Mapping[str, Any]:
         hashes = json.dumps([[part.file, part.sha256] for part in self._parts])
-        return {"uri": self.uri, "rows": self.facts.rows, "files_sha256": storage.sha256(hashes.encode())}
+        files = {"files_sha256": storage.sha256(hashes.encode()), **self._labels_sha256}
+        return {"uri": self.uri, "rows": self.facts.rows, **files}
 
     def close(self) -> None:
         self._cache.clear()
+
+    def _unused_ids(self) -> pa.ChunkedArray:
+        """Of rows that are not ok."""
+        parts = self._dataset.parts(self._dataset.finished_chunks())
+        tables = [self._read_columns(part, ["status", ID]) for part in parts if part.statuses.keys() != {faces.OK}]
+        ids = [table.filter(pc.not_equal(table.column("status"), faces.OK)).column(ID) for table in tables]
+        return pa.chunked_array([chunk for column in ids for chunk in column.chunks], pa.string())
 
     def _read_labels(self, part: Part, labels: list[str]) -> pa.Table:
         table = self._read_columns(part, ["status", *labels])

@@ -20,6 +20,9 @@ class DataConfig:
             200,000 made-up faces of 8,000 persons, drawn as they are needed.
         size: width and height of the images; not used for codes.
         attributes: label columns to use; empty = all columns of 0 and 1 that have both.
+        labels: a file with the attributes by ``image_id``, in place of all that the data have: CSV, Parquet, or in the
+            layout of CelebA's ``list_attr_celeba.txt``. Every row must be in it, and nothing else. Persons stay the
+            data's own.
         held_out: rows that are only evaluated on, at most a fifth of all.
         correlated: ``synthfaces`` with attributes that go together as in photographs of celebrities.
     """
@@ -27,6 +30,7 @@ class DataConfig:
     uri: str
     size: int = 64
     attributes: tuple[str, ...] = ()
+    labels: str = ""
     held_out: int = 1_000
     correlated: bool = False
     face: FaceConfig = field(default_factory=FaceConfig)

@@ -21,6 +21,7 @@ from raypipe.pipeline.encode.fetch import Fetcher
 from raypipe.pipeline.encode.listing import ENTRY_FIELDS, Listing, open_listing, write_listing
 from raypipe.pipeline.encode.sources import no_images, open_source
 from raypipe.pipeline.train.config import DataConfig
+from raypipe.pipeline.train.label_file import ID, read_label_file
 from raypipe.pipeline.train.labels import attribute_table, identity_numbers
 from raypipe.pipeline.train.order import Rows
 
@@ -78,7 +79,12 @@ class ImageReader:
         labels = self._entries.select(listing.labels)
         names: tuple[str, ...] = ()
         self.labels: npt.NDArray[np.uint8] | None = None
-        if "labels" in self._columns:
+        self._labels_sha256: dict[str, str] = {}
+        if config.labels:
+            file = read_label_file(config.labels)
+            names, self.labels = file.of_rows(self._entries.column(ID), pa.array([], pa.string()), config.attributes)
+            self._labels_sha256 = {"labels_sha256": file.sha256}
+        elif "labels" in self._columns:
             names, self.labels = attribute_table(labels, config.attributes, config.uri)
         self.identities: npt.NDArray[np.int64] | None = None
         if "identity" in self._columns:
@@ -110,7 +116,8 @@ class ImageReader:
 
     def made_from(self) -> Mapping[str, Any]:
         ids = "\n".join(self._entries.column("image_id").to_pylist())
-        return {"uri": self.uri, "rows": self.facts.rows, "ids_sha256": storage.sha256(ids.encode())}
+        hashes = {"ids_sha256": storage.sha256(ids.encode()), **self._labels_sha256}
+        return {"uri": self.uri, "rows": self.facts.rows, **hashes}
 
     def close(self) -> None:
         self._fetcher.close()

@@ -54,7 +54,8 @@ def from_the_root(job: TrainJob) -> TrainJob:
     config = job.config
     uri = config.data.uri if config.data.uri == MADE_UP else storage.absolute(config.data.uri)
     models = tuple(model if model in shipped_models() else storage.absolute(model) for model in config.models)
-    data = replace(config.data, uri=uri)
+    labels = storage.absolute(config.data.labels) if config.data.labels else ""
+    data = replace(config.data, uri=uri, labels=labels)
     return replace(job, config=replace(config, out=storage.absolute(config.out), data=data, models=models))
 
 

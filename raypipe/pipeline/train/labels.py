@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,16 @@ import pyarrow.compute as pc
 from raypipe.errors import WrongUsage
 
 IDENTITY = "identity"
+SHOWN = 5
 
 
 def chosen_attributes(
-    asked: Sequence[str], usable: Sequence[str], known: Sequence[str], source: str
+    asked: Sequence[str], problems: Mapping[str, str], known: Sequence[str], source: str
 ) -> tuple[str, ...]:
     """The attributes asked for, or all that can be used.
 
     Args:
-        usable: columns of 0 and 1 that have both and no gaps.
+        problems: column -> why it is not one of 0 and 1 with both and without gaps; those that are have no entry.
         known: all label columns.
 
     Raises:
@@ -29,10 +30,12 @@ def chosen_attributes(
     """
     if missing := [name for name in asked if name not in known]:
         raise WrongUsage(f"{source} has no label {', '.join(missing)}; it has: {', '.join(known) or 'none'}")
-    if bad := [name for name in asked if name not in usable]:
+    usable = [name for name in known if name not in problems]
+    if bad := [f"{name} ({problems[name]})" for name in asked if name in problems]:
+        more = f" and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
         raise WrongUsage(
-            f"{source}: {', '.join(bad)} cannot be trained: a label needs rows of 0 and rows of 1 and no others; "
-            f"usable: {', '.join(usable) or 'none'}"
+            f"{source}: {', '.join(bad[:SHOWN])}{more} cannot be trained: a label needs rows of 0 and rows of 1 and "
+            f"no others; usable: {', '.join(usable) or 'none'}"
         )
     return tuple(asked or usable)
 
@@ -43,8 +46,9 @@ def attribute_table(labels: pa.Table, asked: Sequence[str], source: str) -> tupl
     Raises:
         WrongUsage: as ``chosen_attributes``, and where nothing is usable.
     """
-    usable = [name for name in labels.column_names if name != IDENTITY and _is_binary(labels.column(name))]
-    names = chosen_attributes(asked, usable, labels.column_names, source)
+    found = {name: _problem(name, labels.column(name)) for name in labels.column_names}
+    problems = {name: problem for name, problem in found.items() if problem}
+    names = chosen_attributes(asked, problems, labels.column_names, source)
     if not names:
         raise WrongUsage(
             f"{source} has no labels to train with: columns of 0 and 1 with both and without gaps; "
@@ -71,8 +75,19 @@ def identity_numbers(labels: pa.Table, source: str) -> npt.NDArray[np.int64]:
     return numbers.astype(np.int64)
 
 
-def _is_binary(column: pa.ChunkedArray) -> bool:
-    """Booleans or integers, with exactly two values, of 0 and 1 or of -1 and 1, and no gaps."""
-    if column.null_count or not (pa.types.is_boolean(column.type) or pa.types.is_integer(column.type)):
-        return False
-    return set(pc.unique(column).to_pylist()) in ({0, 1}, {-1, 1})
+def _problem(name: str, column: pa.ChunkedArray) -> str:
+    """Why a column is not exactly 0 and 1, or -1 and 1, booleans or numbers, without gaps; empty if it is."""
+    kind = column.type
+    if name == IDENTITY:
+        return "persons"
+    if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return f"of type {kind}"
+    if column.null_count:
+        return f"{column.null_count:,} rows without a value"
+    values = pc.unique(column)
+    if len(values) == 2 and set(values.to_pylist()) in ({0, 1}, {-1, 1}):
+        return ""
+    if len(values) == 1:
+        return f"{values[0].as_py()} in all rows"
+    shown = values.sort()[:SHOWN].to_pylist()
+    return f"values {', '.join(map(str, shown))}{', ...' if len(values) > SHOWN else ''}"

@@ -36,7 +36,7 @@ class MadeUpReader:
         self.facts = DataFacts(
             rows=ROWS,
             size=config.size,
-            attributes=chosen_attributes(config.attributes, known, known, MADE_UP),
+            attributes=chosen_attributes(config.attributes, {}, known, MADE_UP),
             identities=ROWS // IMAGES_PER_IDENTITY,
         )
 

@@ -75,8 +75,12 @@ def open_reader(config: DataConfig, columns: Sequence[str], state_uri: str) -> R
     """A reader of what ``list_data`` listed.
 
     Raises:
-        WrongUsage: the data lack one of ``columns``, or labels that were asked for.
+        WrongUsage: the data lack one of ``columns``, or labels that were asked for; a file of labels that does not fit
+            the data, or that nobody looks at.
     """
+    if config.labels and (config.uri == MADE_UP or "labels" not in columns):
+        why = f"{MADE_UP} knows its own" if config.uri == MADE_UP else "nothing is trained on labels here"
+        raise WrongUsage(f"labels of {config.labels!r} are not used: {why}")
     if config.uri == MADE_UP:
         return MadeUpReader(config, columns)
     if _is_encoded(config.uri):

@@ -32,10 +32,31 @@ def test_those_that_are_asked_for_come_in_that_order() -> None:
     assert labels.tolist() == [[1, 1], [0, 0], [0, 1]]
 
 
-@pytest.mark.parametrize("name", ["always", "sometimes_known", "age", "name"])
-def test_what_cannot_be_trained_is_refused_by_name(name: str) -> None:
-    with pytest.raises(WrongUsage, match=rf"here: {name} cannot be trained.*usable: smiling, male, young"):
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("always", "1 in all rows"),
+        ("sometimes_known", "1 rows without a value"),
+        ("age", "values 20, 40, 60"),
+        ("name", "of type string"),
+        ("identity", "persons"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_by_name(name: str, why: str) -> None:
+    with pytest.raises(WrongUsage, match=rf"here: {name} \({why}\) cannot be trained.*usable: smiling, male, young"):
         attribute_table(TABLE, (name, "male"), "here")
+
+
+def test_of_many_that_cannot_be_trained_some_are_named() -> None:
+    many = pa.table({f"n{number}": [2, 3] for number in range(9)} | {"fine": [0, 1]})
+    with pytest.raises(WrongUsage, match=r"n4 \(values 2, 3\) and 4 more cannot be trained.*usable: fine"):
+        attribute_table(many, many.column_names, "here")
+
+
+@pytest.mark.parametrize("values", [[0, 2], [-1, 0], [-1, 0, 1], [0.0, 1.0, float("nan")], [0.0, 0.5]])
+def test_two_values_are_not_enough(values: list[float]) -> None:
+    with pytest.raises(WrongUsage, match=r"hat \(values "):
+        attribute_table(pa.table({"hat": values}), ("hat",), "here")
 
 
 def test_unknown_and_missing_labels_are_told() -> None:

@@ -6,6 +6,7 @@ with status ``fetch_404``, a picture without labels has nulls.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -57,26 +58,44 @@ def read_tables(uri: str) -> CelebATables:
     Raises:
         WrongUsage: a table that is not CelebA's, naming file and line.
     """
-    names, attributes = _read_named(storage.join(uri, ATTRIBUTES))
-    for picture, values in attributes.items():
-        if not set(values) <= {-1, 1}:
-            raise WrongUsage(f"{ATTRIBUTES}: {picture} has values other than -1 and 1")
+    table = storage.join(uri, ATTRIBUTES)
+    names, attributes = read_attributes(table, storage.read_bytes(table))
     identities: dict[str, int] = {}
     if storage.exists(storage.join(uri, IDENTITIES)):
-        rows = _rows(_lines(storage.join(uri, IDENTITIES)), 1, IDENTITIES)
+        content = storage.read_bytes(storage.join(uri, IDENTITIES))
+        rows = _rows(_lines(content, IDENTITIES), 1, IDENTITIES)
         identities = {picture: values[0] for picture, values in rows.items()}
     landmarks: dict[str, tuple[int, ...]] = {}
     for name in LANDMARKS:
         if not landmarks and storage.exists(storage.join(uri, name)):
-            columns, landmarks = _read_named(storage.join(uri, name))
+            columns, landmarks = _read_named(storage.read_bytes(storage.join(uri, name)), name)
             if len(columns) != 10:
                 raise WrongUsage(f"{name}: expected 10 columns (five points, x and y), got {len(columns)}")
     return CelebATables(
         attribute_names=names,
-        attributes={picture: tuple(int(value > 0) for value in row) for picture, row in attributes.items()},
+        attributes=attributes,
         identities=identities,
         landmarks=landmarks,
     )
+
+
+def is_table(content: bytes) -> bool:
+    """Whether it begins as CelebA's tables with named columns do: with a line that counts the rows."""
+    return content[:128].removeprefix(BOM_UTF8).partition(b"\n")[0].strip().isdigit()
+
+
+def read_attributes(uri: str, content: bytes) -> tuple[tuple[str, ...], dict[str, tuple[int, ...]]]:
+    """The names of an attribute table's columns, and picture -> 0 or 1 for each; ``uri`` is for messages.
+
+    Raises:
+        WrongUsage: not of CelebA's layout, naming the line, or values other than -1 and 1.
+    """
+    name = uri.rsplit("/", 1)[-1]
+    names, rows = _read_named(content, name)
+    for picture, values in rows.items():
+        if not set(values) <= {-1, 1}:
+            raise WrongUsage(f"{name}: {picture} has values other than -1 and 1")
+    return names, {picture: tuple(int(value > 0) for value in values) for picture, values in rows.items()}
 
 
 def usual_crop(uri: str) -> str:
@@ -126,10 +145,9 @@ def _entry(found: FoundFile, base: str, tables: CelebATables, attribute_labels: 
     return replace(whole_file(found, address), landmarks=landmarks, labels=labels)
 
 
-def _read_named(uri: str) -> tuple[tuple[str, ...], dict[str, tuple[int, ...]]]:
+def _read_named(content: bytes, name: str) -> tuple[tuple[str, ...], dict[str, tuple[int, ...]]]:
     """A table with a line that counts, a line of column names, and a row a picture."""
-    name = uri.rsplit("/", 1)[-1]
-    lines = _lines(uri)
+    lines = _lines(content, name)
     if len(lines) < 2 or not lines[0][1].strip().isdecimal():
         raise WrongUsage(f"{name}: the first line must be the number of rows, the second the column names")
     columns = tuple(lines[1][1].split())
@@ -156,10 +174,10 @@ def _rows(lines: list[tuple[int, str]], count: int, name: str) -> dict[str, tupl
     return rows
 
 
-def _lines(uri: str) -> list[tuple[int, str]]:
+def _lines(content: bytes, name: str) -> list[tuple[int, str]]:
     """The lines that are not blank, with their numbers from 1."""
     try:
-        text = storage.read_bytes(uri).decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise WrongUsage(f"{uri} is not UTF-8 text: {error}") from error
+        raise WrongUsage(f"{name} is not UTF-8 text: {error}") from error
     return [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
