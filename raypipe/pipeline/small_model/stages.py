@@ -93,7 +93,7 @@ def _further_stages(config: SmallModelConfig) -> tuple[Stage, ...]:
         "perceptual_weight": 0.0,
         "random_noise": False,
     }
-    return Stage("stylegan2", 8_000, gan), Stage("e4e", 1_500, encoder, ("stylegan2",))
+    return Stage("stylegan2", 7_000, gan), Stage("e4e", 1_500, encoder, ("stylegan2",))
 
 
 def job_of(stage: Stage, config: SmallModelConfig) -> TrainJob:
