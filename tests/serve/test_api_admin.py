@@ -6,32 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from serve.http import make_app
 from serve.local_backend import LocalBackend
 from serve.settings import ApiSettings
-from tests.pictures import picture_bytes
-from tests.pipeline.encode.test_job import config_for, encode_locally
 from tests.pipeline.search.small_collection import FACES, SmallCollection
 from tests.serve.api_server import ApiServer
-
-MORE = 6
+from tests.serve.more_codes import IDS, MORE, make_more_codes
 
 
 @pytest.fixture(scope="module")
 def more_codes(collection: SmallCollection, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another dataset of the same model, in a folder of such."""
     folder = tmp_path_factory.mktemp("codes")
-    table = {
-        "image_id": [f"new-{i}" for i in range(MORE)],
-        "image": [picture_bytes(100 + i, "PNG") for i in range(MORE)],
-        "Male": pa.array([i % 2 for i in range(MORE)], pa.int8()),
-    }
-    pq.write_table(pa.table(table), folder / "new.parquet")
-    encode_locally(config_for(folder / "new.parquet", folder / "new", collection.model, methods=("sparse_directions",)))
+    make_more_codes(folder / "new", collection.model)
     return folder
 
 
@@ -87,7 +76,7 @@ def test_appended_faces_are_found_and_can_be_taken_back(own: ApiServer) -> None:
     assert (version, len(ids)) == (2, FACES + MORE)
     assert own.client.get("/v1/images/new-3").status_code == 200
     assert change(own, "activate", version=1) == 1
-    assert found(own) == (1, ids - {f"new-{i}" for i in range(MORE)})
+    assert found(own) == (1, ids - IDS)
     assert own.client.get("/v1/images/new-3").status_code == 404
     assert own.client.get("/v1/index").json()["rows"] == FACES
 
@@ -121,7 +110,7 @@ def test_under_load_no_answer_fails_or_mixes_versions(own: ApiServer) -> None:
     """Versions 1 and 2 hold different rows: whoever asks sees all of one, and it says which."""
     change(own, "append", codes="new")
     everybody = found(own)[1]
-    expected = {1: everybody - {f"new-{i}" for i in range(MORE)}, 2: everybody}
+    expected = {1: everybody - IDS, 2: everybody}
     answers: list[tuple[int, set[str]]] = []
     ending = threading.Event()
 
