@@ -10,7 +10,7 @@ from types import TracebackType
 import httpx
 from fastapi import FastAPI
 
-from serve.local_server import make_server
+from serve.local_server import HEAD_S, make_server
 
 START_S = 60
 
@@ -18,11 +18,11 @@ START_S = 60
 class ApiServer:
     """On a free port of loopback, from ``with`` to its end; ``client`` asks it."""
 
-    def __init__(self, app: FastAPI, *, token: str = "") -> None:
+    def __init__(self, app: FastAPI, *, token: str = "", head_s: float = HEAD_S) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._server = make_server(app, host="127.0.0.1", port=self.port)
+        self._server = make_server(app, host="127.0.0.1", port=self.port, head_s=head_s)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.client = httpx.Client(base_url=self.url, headers=headers, timeout=60)

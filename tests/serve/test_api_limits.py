@@ -195,3 +195,24 @@ def test_many_short_connections_leave_no_thread_behind(start: Start) -> None:
             pass
     until(lambda: counted(server, 'raypipe_serve_in_flight{gate="bodies"}') == 0)
     assert threading.active_count() <= before
+
+
+def test_a_slow_or_endless_head_is_hung_up_on() -> None:
+    backend = StubBackend()
+    with ApiServer(make_app(backend, ApiSettings()), head_s=0.3) as server:
+        for pieces in (
+            (),
+            (b"POST /v1/edit HTTP/1.1\r\nHost: loc",),
+            (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /",),
+        ):
+            with server.raw(*pieces) as connection:
+                assert b"503" not in received(connection)
+                assert connection.recv(1) == b""
+        with server.raw(b"GET / HTTP/1.1\r\nX: " + b"x" * 200_000) as connection:
+            assert received(connection) == b""
+        kept = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        with server.raw(kept) as connection:
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+            time.sleep(0.6)  # silence between requests is for the keep-alive limit to end
+            connection.sendall(kept)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
