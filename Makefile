@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO := 0
 
-.PHONY: install demo test lint check bench weights lock clean
+.PHONY: install browser demo test lint check bench weights lock clean
 
 install: $(VENV)/.installed
 
@@ -15,10 +15,16 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+browser: ## Debian's Chromium, in which the web page is tested; those tests are skipped where it cannot be had
+	@command -v chromium > /dev/null || \
+	{ test "$$(id -u)" = 0 && apt-get update --quiet --quiet && \
+	apt-get install --yes --quiet --quiet --no-install-recommends chromium > /dev/null; } || \
+	echo "no chromium, and it cannot be installed here: tests of the web page are skipped"
+
 demo: install
 	$(BIN)/raypipe demo --out demo-out
 
-test: install lint
+test: install lint browser
 	$(BIN)/pytest tests
 
 lint: install
@@ -27,7 +33,7 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint
+check: lint browser
 	$(BIN)/pytest tests -m "not ray and not slow"
 
 bench: install

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
 from raypipe.pipeline.search.searcher import Searcher, open_searcher
 from serve.http import make_app
@@ -10,6 +11,7 @@ from serve.local_backend import LocalBackend
 from serve.settings import ApiSettings
 from tests.pipeline.search.small_collection import SmallCollection, make_collection
 from tests.serve.api_server import ApiServer
+from tests.serve.browser import chromium
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +32,10 @@ def api(collection: SmallCollection) -> Iterator[ApiServer]:
     backend = LocalBackend(str(collection.index), str(collection.model), limits=settings.limits)
     with ApiServer(make_app(backend, settings)) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """For one module: as long as it is there, nobody else can run an event loop in this thread."""
+    with chromium() as browser:
+        yield browser

@@ -5,8 +5,17 @@ import { byId, make } from "./dom.js";
 
 const AT_ONCE = 24;
 
+/** What is shown where faces will be, before there is one to ask about; who chooses goes on there. */
+export function welcome({ title, words, examples, onchoose }) {
+  const choose = (id) => {
+    onchoose(id);
+    byId("stage").focus({ preventScroll: true });
+  };
+  return make("div", { class: "stack welcome" }, make("h2", {}, title), words && make("p", {}, words), faceChoice(examples, choose));
+}
+
 /** A grid of some faces with a button for others; `onchoose(id)`. */
-export function faceChoice(examples, onchoose) {
+function faceChoice(examples, onchoose) {
   let start = 0;
   const grid = make("ul", { class: "choice" });
   const show = () => {

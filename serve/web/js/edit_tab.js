@@ -1,7 +1,7 @@
 /** Changing a face: before, after, and a file to keep. */
 
 import { edit } from "./api.js";
-import { faceChoice } from "./collection.js";
+import { welcome } from "./collection.js";
 import { debounced, isNarrow, Latest, make } from "./dom.js";
 import { clearProblem, say, showProblem } from "./notices.js";
 import { editQuestion } from "./query.js";
@@ -29,12 +29,11 @@ export class EditTab {
     });
     this.sliders.element.open = !isNarrow();
     this.controls = make("div", { class: "stack" }, this.#methodChoice(), this.sliders.element);
-    this.welcome = make(
-      "div",
-      { class: "stack welcome" },
-      make("h2", {}, "Choose a face to edit"),
-      faceChoice(served.examples, (id) => state.change({ face: { id } })),
-    );
+    this.welcome = welcome({
+      title: "Choose a face to edit",
+      examples: served.examples,
+      onchoose: (id) => state.change({ face: { id } }),
+    });
     this.result = this.#beforeAndAfter();
     this.stage = make("section", { "aria-label": "Edited face" }, this.welcome, this.result);
     this.soon = debounced(() => this.#draw(), EDIT_MS);

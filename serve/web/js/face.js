@@ -15,7 +15,7 @@ export class FaceCard {
     byId("forget").addEventListener("click", () => this.take(null));
     byId("file").addEventListener("change", (event) => this.#takeFile(event.target.files[0]));
     document.addEventListener("paste", (event) => this.#takeFile(event.clipboardData.files[0]));
-    byId("face-picture").addEventListener("error", (event) => event.target.classList.add("missing"));
+    byId("face-picture").addEventListener("error", () => this.#showNoPicture());
     this.#listenToDrops();
     state.addEventListener("change", ({ detail: { before } }) => before.face !== state.now.face && this.show());
     this.show();
@@ -36,8 +36,14 @@ export class FaceCard {
     byId("file").setAttribute("aria-label", face ? "Choose another picture" : "Choose a picture of a face");
     if (!face) return;
     picture.alt = `The face ${face.id ?? face.name}`;
-    picture.classList.remove("missing");
     picture.src = face.file ? URL.createObjectURL(face.file) : await imageSource(face.id).catch(() => "");
+  }
+
+  /** No such face, or a format that only the server reads. */
+  #showNoPicture() {
+    byId("face-picture").hidden = true;
+    byId("drop-words").hidden = false;
+    byId("drop").classList.remove("full");
   }
 
   async #takeFile(file) {

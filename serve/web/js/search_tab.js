@@ -1,7 +1,7 @@
 /** Looking for faces: what is to be different, what matters, and the nearest faces. */
 
 import { encode, search } from "./api.js";
-import { faceChoice } from "./collection.js";
+import { welcome } from "./collection.js";
 import { debounced, isNarrow, Latest, make } from "./dom.js";
 import { openDetails } from "./details.js";
 import { LikeList } from "./like_list.js";
@@ -40,7 +40,12 @@ export class SearchTab {
     this.preview = new Preview(state, served);
     this.controls = make("div", { class: "stack" }, this.likes.element, this.sliders.element, this.limits.element);
     this.grid = new ResultGrid(spaces, this.#handlers());
-    this.welcome = this.#welcome();
+    this.welcome = welcome({
+      title: "Start with a face",
+      words: "Take one of these, or drop a picture anywhere. Then say what is to be different, and what matters.",
+      examples: served.examples,
+      onchoose: (id) => state.change({ face: { id } }),
+    });
     this.summary = make("p", { class: "summary" });
     this.more = make("button", { type: "button", hidden: true, onclick: () => this.#more() }, "More faces");
     this.share = make("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.#share() }, "Copy link");
@@ -169,16 +174,6 @@ export class SearchTab {
         onedit,
       });
     return { onfind, onlike, onopen };
-  }
-
-  #welcome() {
-    return make(
-      "div",
-      { class: "stack welcome" },
-      make("h2", {}, "Start with a face"),
-      make("p", {}, "Take one of these, or drop a picture anywhere. Then say what is to be different, and what matters."),
-      faceChoice(this.#served.examples, (id) => this.#state.change({ face: { id } })),
-    );
   }
 
   async #share() {

@@ -1,7 +1,7 @@
 /** A face with features of others. Shown where a method offers it. */
 
 import { transfer } from "./api.js";
-import { faceChoice, faceImage, openCollection } from "./collection.js";
+import { faceImage, openCollection, welcome } from "./collection.js";
 import { Latest, make } from "./dom.js";
 import { clearProblem, showProblem } from "./notices.js";
 import { transferQuestion } from "./query.js";
@@ -21,12 +21,11 @@ export class TransferTab {
     this.list = make("ul", { class: "likes" });
     this.controls = make("section", { class: "card", "aria-labelledby": "transfer-title" }, make("h2", { id: "transfer-title" }, "Take over"), this.list);
     this.picture = make("img", { alt: "The face with the features of others", width: 256, height: 256, hidden: true });
-    this.welcome = make(
-      "div",
-      { class: "stack welcome" },
-      make("h2", {}, "Choose a face to change"),
-      faceChoice(served.examples, (id) => state.change({ face: { id } })),
-    );
+    this.welcome = welcome({
+      title: "Choose a face to change",
+      examples: served.examples,
+      onchoose: (id) => state.change({ face: { id } }),
+    });
     this.result = make("div", { class: "stack" }, make("h2", {}, "With the features of others"), make("p", { class: "hint" }, "Choose whose each feature is to be."), this.picture);
     this.stage = make("section", { "aria-label": "Face with features of others" }, this.welcome, this.result);
     state.addEventListener("change", ({ detail: { before } }) => before.face !== state.now.face && this.#show());
