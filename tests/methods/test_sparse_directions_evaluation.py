@@ -13,6 +13,11 @@ from raypipe.errors import WrongUsage
 from raypipe.methods.sparse_directions.distance import decompose, weighted_distance
 from raypipe.methods.sparse_directions.evaluation import EvaluationConfig, measure, report_of
 from raypipe.methods.sparse_directions.evaluation_axes import Axes, alone, fit_one_by_one, in_turn, with_attributes
+from raypipe.methods.sparse_directions.evaluation_results import (
+    best_ndcg,
+    constrained,
+    mean_and_interval,
+)
 from raypipe.methods.sparse_directions.evaluation_search import (
     DEPTHS,
     LONGEST,
@@ -24,11 +29,6 @@ from raypipe.methods.sparse_directions.evaluation_search import (
     prepare,
     search,
     unadjusted,
-)
-from raypipe.methods.sparse_directions.evaluation_settings import (
-    best_ndcg,
-    constrained,
-    mean_and_interval,
 )
 from raypipe.metrics.identity_similarity import identity_similarity
 

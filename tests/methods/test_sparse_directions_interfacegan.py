@@ -10,12 +10,11 @@ from scipy.optimize import minimize
 from raypipe.errors import WrongUsage
 from raypipe.methods.sparse_directions.directions import directions_part, read_directions
 from raypipe.methods.sparse_directions.interfacegan import (
+    fit_boundaries,
     fit_boundary,
     fit_interfacegan,
     orthogonal_in_turn,
     project_away,
-    walk_by,
-    walk_to,
 )
 from raypipe.methods.sparse_directions.svm import fit_hyperplane
 from tests.methods.sparse_directions_data import NAMES, labelled_codes
@@ -72,13 +71,6 @@ def test_conditions_are_projected_away_as_the_public_implementation_does() -> No
         torch.testing.assert_close(project_away(boundaries[0], boundaries[conditions]), expected, rtol=0, atol=1e-6)
 
 
-def test_walks_are_the_public_implementations() -> None:
-    reference = torch.load(oracle("directions/interfacegan.pt"), weights_only=True)
-    boundary, distances = reference["boundaries"][0], torch.linspace(-3, 3, len(reference["interp"])).tolist()
-    torch.testing.assert_close(walk_to(reference["latent"], boundary, distances), reference["interp"])
-    torch.testing.assert_close(walk_by(reference["latent_wp"], boundary, distances), reference["interp_wp"])
-
-
 def test_in_turn_means_that_the_first_stays_and_the_rest_are_at_right_angles() -> None:
     vectors = torch.from_numpy(random(4, 20))
     turned = orthogonal_in_turn(vectors)
@@ -112,3 +104,16 @@ def test_an_attribute_without_faces_is_named() -> None:
     data["labels"][3, 1] = 1
     with pytest.raises(WrongUsage, match="Eyeglasses: 1 faces of each kind are too few"):
         fit_interfacegan(data["w_plus"], data["labels"], NAMES, share=0.5)
+
+
+def test_the_faces_of_a_boundary_are_drawn_from_all_rows() -> None:
+    """Of rows that lie person by person the first would be those of one person."""
+    data = labelled_codes(2000)
+    by_person = data["w_plus"].flatten(1)[:, 0].argsort()
+    codes, labels = data["w_plus"].flatten(1)[by_person], data["labels"][by_person]
+    normals = fit_boundaries(codes, labels, NAMES, share=0.05, seed=0)
+    assert normals.norm(dim=1).tolist() == pytest.approx([1, 1, 1])
+    for row in range(len(NAMES)):  # 2 of 24 entries decide, in the proportion 2 to 1
+        truth = torch.zeros(24).double()
+        truth[2 * row], truth[2 * row + 1] = 0.8**0.5, 0.2**0.5
+        assert normals[row] @ truth > 0.8

@@ -17,8 +17,8 @@ from raypipe.methods.sparse_directions import Config, build_recipe, columns
 from raypipe.methods.sparse_directions.directions import read_directions
 from raypipe.methods.sparse_directions.orthogonal import nearest_orthogonal
 from raypipe.methods.sparse_directions.ranges import RangeMeter
-from raypipe.methods.sparse_directions.scores import HeldOutScores, energy_entries
-from raypipe.methods.sparse_directions.sweep import scores_by_sparsity
+from raypipe.methods.sparse_directions.scores import HeldOutScores, mean_entries
+from raypipe.methods.sparse_directions.sweep import fit_by_sparsity
 from raypipe.weights import open_bundle, save_bundle
 from tests.methods.sparse_directions_data import NAMES, SHAPE, labelled_codes, site
 from tests.share_workers import run_with_workers
@@ -148,9 +148,9 @@ def test_it_learns_what_divides_the_faces(batch: int) -> None:
 
 def test_more_sparsity_leaves_fewer_entries_and_learns_more_of_few_faces() -> None:
     config = Config(steps=300, learning_rate=0.02)
-    scores = scores_by_sparsity(config, site(30), labelled_codes(30), labelled_codes(200, seed=1), (0.0, 0.02, 0.05))
-    assert list(scores) == [0.0, 0.02, 0.05]
-    none, some, much = scores.values()
+    fits = fit_by_sparsity(config, site(30), labelled_codes(30), labelled_codes(200, seed=1), (0.0, 0.02, 0.05))
+    assert list(fits) == [0.0, 0.02, 0.05]
+    none, some, much = (fit.scores for fit in fits.values())
     # Of 24 entries two decide on each attribute.
     assert none["entries"] > some["entries"] > much["entries"]
     assert none["error"] > some["error"] > much["error"]
@@ -208,8 +208,7 @@ def test_extremes_over_workers_are_the_extremes(count: int) -> None:
 
 def test_energy_is_counted_from_the_largest_entry() -> None:
     vectors = torch.tensor([[0.0, -3.0, 4.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 7.0]])
-    assert energy_entries(vectors, 0.9).tolist() == [2, 4, 1]
-    assert energy_entries(vectors, 0.6).tolist() == [1, 3, 1]
+    assert mean_entries(vectors) == pytest.approx((2 + 4 + 1) / 3)
 
 
 def test_samples_are_no_pictures() -> None:

@@ -15,7 +15,7 @@ from raypipe.methods.sparse_directions.evaluation_axes import (
     Axes,
     alone,
     axes_of,
-    fit_boundaries,
+    fit_interfacegan_boundaries,
     fit_one_by_one,
     fit_ours,
     in_turn,
@@ -150,7 +150,7 @@ def measure(config: EvaluationConfig, faces: Faces, device: torch.device) -> Res
 
 
 def _baselines(config: EvaluationConfig, faces: Faces) -> dict[str, Axes]:
-    boundaries_AP = fit_boundaries(faces, share=config.interfacegan_share, seed=config.seed)
+    boundaries_AP = fit_interfacegan_boundaries(faces, share=config.interfacegan_share, seed=config.seed)
     separate_AP = fit_one_by_one(config.directions, faces, seed=config.seed)
     return {
         INTERFACEGAN: in_turn(boundaries_AP, faces),

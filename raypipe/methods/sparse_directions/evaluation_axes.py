@@ -5,19 +5,17 @@ N faces, A attributes, P = L x D numbers of a code.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from raypipe.contract import DataFacts, Faces, Site
 from raypipe.errors import WrongUsage
 from raypipe.methods.sparse_directions.config import SparseDirectionsConfig
-from raypipe.methods.sparse_directions.interfacegan import fit_boundary, orthogonal_in_turn
-from raypipe.methods.sparse_directions.sweep import Fit, fit_directions
+from raypipe.methods.sparse_directions.interfacegan import fit_boundaries, orthogonal_in_turn
+from raypipe.methods.sparse_directions.sweep import Fit, fit_by_sparsity
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +53,7 @@ def fit_ours(
     layers, width = train["w_plus"].shape[1:]
     facts = DataFacts(rows=len(train["labels"]), attributes=faces.attributes, code_shape=(layers, width))
     site = Site(data=facts, device=device, seed=seed)
-    return {
-        sparsity: fit_directions(dataclasses.replace(config, sparsity=sparsity), site, train, faces.validation)
-        for sparsity in sparsities
-    }
+    return fit_by_sparsity(config, site, train, faces.validation, sparsities)
 
 
 def axes_of(fit: Fit) -> Axes:
@@ -67,18 +62,11 @@ def axes_of(fit: Fit) -> Axes:
     return Axes(directions.vectors, directions.lowest, directions.highest)
 
 
-def fit_boundaries(faces: Faces, *, share: float, seed: int) -> Tensor:
-    """InterFaceGAN's unit normals, each fitted by itself, [A,P] float64.
-
-    ``share`` of the faces at most are taken of each kind: with labels of 0 and 1 any faces are as extreme as others.
-    """
-    codes_NP = faces.train["w_plus"].flatten(1).numpy()
-    normals = []
-    for has_N in faces.train["labels"].T.numpy():
-        count = max(2, min(int(len(has_N) * share), int(has_N.sum()), int((1 - has_N).sum())))
-        normals.append(fit_boundary(codes_NP, has_N, count=count, seed=seed).normal)
-    normals_AP = torch.from_numpy(np.stack(normals))
-    return _unit(normals_AP)
+def fit_interfacegan_boundaries(faces: Faces, *, share: float, seed: int) -> Tensor:
+    """InterFaceGAN's unit normals, each fitted by itself, [A,P] float64."""
+    return fit_boundaries(
+        faces.train["w_plus"].flatten(1), faces.train["labels"], faces.attributes, share=share, seed=seed
+    )
 
 
 def fit_one_by_one(config: SparseDirectionsConfig, faces: Faces, *, seed: int) -> Tensor:

@@ -8,11 +8,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
-from raypipe.methods.sparse_directions.evaluation_results import INTERFACEGAN, ONE_BY_ONE, Results, not_orthogonal
+from raypipe.methods.sparse_directions.evaluation_results import (
+    CONSTRAINED,
+    INTERFACEGAN,
+    ONE_BY_ONE,
+    SETTINGS,
+    Interval,
+    Results,
+    not_orthogonal,
+)
 from raypipe.methods.sparse_directions.evaluation_search import DEPTHS, Measured
-from raypipe.methods.sparse_directions.evaluation_settings import CONSTRAINED, SETTINGS, Interval
-from raypipe.methods.sparse_directions.evaluation_tables import ENERGY_SHARE
-from raypipe.metrics.energy import entries_holding
+from raypipe.methods.sparse_directions.scores import ENERGY_SHARE, mean_entries
 from raypipe.report import Claim
 
 PAPER_SPARSITY = 5e-3
@@ -114,11 +120,8 @@ def _paper_sparsity_is_best(results: Results) -> Claim:
 
 
 def _energy_concentrates(results: Results) -> Claim:
-    entries = {
-        sparsity: float(entries_holding(vectors, ENERGY_SHARE).double().mean())
-        for sparsity, vectors in sorted(results.vectors.items())
-    }
-    baseline = float(entries_holding(results.baseline_vectors, ENERGY_SHARE).double().mean())
+    entries = {sparsity: mean_entries(vectors) for sparsity, vectors in sorted(results.vectors.items())}
+    baseline = mean_entries(results.baseline_vectors)
     return Claim(
         statement="The larger lambda, the fewer entries hold a direction's energy; always fewer than InterFaceGAN's "
         "for lambda above 0 (figure 6)",

@@ -27,20 +27,13 @@ def fit_interfacegan(
 ) -> Directions:
     """Boundaries of all attributes, orthogonalised in the attributes' order, as the paper compares with.
 
-    A 0/1 label is its own score, so the extreme faces of an attribute are any of each kind, the same number of both.
-
     Raises:
-        WrongUsage: an attribute has fewer than two faces of a kind.
+        WrongUsage: as ``fit_boundaries``.
     """
     codes_NP = codes_NLD.detach().cpu().flatten(1)
     labels_NA = labels_NA.detach().cpu()
-    normals = []
-    for name, has_N in zip(attributes, labels_NA.T.numpy(), strict=True):
-        count = min(int(len(has_N) * share), int(has_N.sum()), int((1 - has_N).sum()))
-        if count < 2:
-            raise WrongUsage(f"{name}: {count} faces of each kind are too few for a boundary, at least 2 are needed")
-        normals.append(torch.from_numpy(fit_boundary(codes_NP.numpy(), has_N, count=count, seed=seed).normal))
-    vectors_AP = orthogonal_in_turn(torch.stack(normals)).float()
+    normals_AP = fit_boundaries(codes_NP, labels_NA, attributes, share=share, seed=seed)
+    vectors_AP = orthogonal_in_turn(normals_AP).float()
     projections_NA = codes_NP @ vectors_AP.T
     meter = RangeMeter(len(attributes), torch.device("cpu"))
     meter.add(projections_NA, labels_NA)
@@ -62,6 +55,31 @@ def _middle(projections_NA: Tensor, labels_NA: Tensor) -> Tensor:
     without_A = (projections_NA * (1 - labels_NA)).sum(0) / (1 - labels_NA).sum(0)
     middle_A: Tensor = (with_A + without_A) / 2
     return middle_A
+
+
+def fit_boundaries(
+    codes_NP: Tensor, labels_NA: Tensor, attributes: Sequence[str], *, share: float, seed: int
+) -> Tensor:
+    """The unit normal of every attribute's boundary, each fitted by itself: [A,P] float64.
+
+    A label of 0 or 1 is its own score, so the extreme faces of an attribute are any of each kind, the same number of
+    both: ``share`` of all faces, as far as there are. They are drawn: rows often lie person by person, and the first
+    ones would be a few persons' pictures.
+
+    Raises:
+        WrongUsage: an attribute has fewer than two faces of a kind.
+    """
+    draw = np.random.default_rng(seed)
+    codes = codes_NP.numpy()
+    normals = []
+    for name, has_N in zip(attributes, labels_NA.T.numpy(), strict=True):
+        count = min(max(2, int(len(has_N) * share)), int(has_N.sum()), int((1 - has_N).sum()))
+        if count < 2:
+            raise WrongUsage(f"{name}: {count} faces of each kind are too few for a boundary, at least 2 are needed")
+        order = draw.permutation(len(has_N))
+        normal = fit_boundary(codes[order], has_N[order], count=count, seed=seed).normal
+        normals.append(normal / np.linalg.norm(normal))
+    return torch.from_numpy(np.stack(normals))
 
 
 def fit_boundary(
@@ -111,14 +129,3 @@ def orthogonal_in_turn(vectors_AP: Tensor) -> Tensor:
     for vector in vectors_AP.double():
         kept.append(project_away(vector, torch.stack(kept)) if kept else vector / vector.norm())
     return torch.stack(kept).to(vectors_AP.dtype)
-
-
-def walk_to(code_1D: Tensor, boundary_D: Tensor, distances: Sequence[float]) -> Tensor:
-    """A code of one row, moved along a unit normal until it is at each of the signed distances: [steps,D]."""
-    away = code_1D.new_tensor(list(distances))[:, None] - code_1D @ boundary_D[:, None]
-    return code_1D + away * boundary_D
-
-
-def walk_by(codes_1LD: Tensor, boundary_D: Tensor, distances: Sequence[float]) -> Tensor:
-    """A code of L rows, all moved by the same distances from where they are: [steps,L,D]."""
-    return codes_1LD + codes_1LD.new_tensor(list(distances))[:, None, None] * boundary_D

@@ -18,7 +18,7 @@ from raypipe.methods.sparse_directions.directions import Directions, directions_
 from raypipe.methods.sparse_directions.examples import Examples, chosen_attributes, read_examples
 from raypipe.methods.sparse_directions.orthogonal import nearest_orthogonal, nearest_orthonormal
 from raypipe.methods.sparse_directions.ranges import RangeMeter, Ranges
-from raypipe.methods.sparse_directions.scores import HeldOutScores, energy_entries
+from raypipe.methods.sparse_directions.scores import HeldOutScores, mean_entries
 from raypipe.weights import Part
 
 PART = "sparse_directions"
@@ -105,7 +105,7 @@ class SparseDirectionsRecipe:
         for batch in batches:
             examples = self._read(batch)
             scores.add(examples.codes @ vectors_AP.T + offsets_A, examples.labels)
-        return {**scores.result(), "entries": float(energy_entries(self._vectors_AP).double().mean())}
+        return {**scores.result(), "entries": mean_entries(self._vectors_AP)}
 
     def samples(self, batch: Columns) -> Tensor:
         """Nothing to see: directions have no pictures of their own."""

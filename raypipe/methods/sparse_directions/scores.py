@@ -8,6 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from raypipe.metrics.energy import entries_holding
+
+ENERGY_SHARE = 0.95
+"""Of a direction's squared length: what figure 6 of the paper is read at."""
+
 
 class HeldOutScores:
     """Running hinge loss and hits of A classifiers."""
@@ -39,8 +44,6 @@ class HeldOutScores:
         }
 
 
-def energy_entries(vectors_AP: Tensor, share: float = 0.95) -> Tensor:
-    """[A] how many entries of a vector, the largest first, hold ``share`` of its squared length (figure 6)."""
-    energy_AP = vectors_AP.double() ** 2
-    sums_AP = energy_AP.sort(dim=1, descending=True).values.cumsum(1)
-    return (sums_AP < share * sums_AP[:, -1:]).sum(1) + 1
+def mean_entries(vectors_AP: Tensor) -> float:
+    """How many of a vector's entries, the largest first, hold ``ENERGY_SHARE`` of its energy: the vectors' mean."""
+    return float(entries_holding(vectors_AP, ENERGY_SHARE).double().mean())

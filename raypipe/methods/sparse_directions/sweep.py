@@ -36,18 +36,15 @@ def fit_directions(config: SparseDirectionsConfig, site: Site, training: Columns
     return Fit(read_directions(recipe.export()[PART]), recipe.evaluate([held_out]))
 
 
-def scores_by_sparsity(
+def fit_by_sparsity(
     config: SparseDirectionsConfig,
     site: Site,
     training: Columns,
     held_out: Columns,
     sparsities: Sequence[float] = PAPER_SPARSITIES,
-) -> Mapping[float, Mapping[str, float]]:
-    """lambda -> what the recipe's ``evaluate`` says of the held-out faces, after ``config.steps`` steps.
-
-    The smallest ``error`` wins; every value starts from the same random directions.
-    """
+) -> Mapping[float, Fit]:
+    """lambda -> directions; those with the smallest ``error`` are best. All start from the same random ones."""
     return {
-        sparsity: fit_directions(dataclasses.replace(config, sparsity=sparsity), site, training, held_out).scores
+        sparsity: fit_directions(dataclasses.replace(config, sparsity=sparsity), site, training, held_out)
         for sparsity in sparsities
     }
