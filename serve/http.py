@@ -19,9 +19,11 @@ from serve.auth import guard, open_tokens
 from serve.backend import Backend
 from serve.errors import Unavailable
 from serve.limits import Bounded
+from serve.marking import Marking
 from serve.metrics import Metrics
 from serve.observe import Observed
 from serve.settings import ApiSettings
+from serve.signing import open_signer
 
 WEB = Path(__file__).parent / "web"
 
@@ -60,7 +62,7 @@ def make_app(backend: Backend, settings: ApiSettings) -> FastAPI:
     query = APIRouter(prefix="/v1", dependencies=[Depends(guard(tokens, "query"))], responses=documents.PROBLEMS)
     routes.add_descriptions(query, desk)
     routes.add_questions(query, desk)
-    routes.add_pictures(query, desk, provenance=settings.provenance)
+    routes.add_pictures(query, desk, Marking(settings.provenance, open_signer(settings)))
     routes.add_not_offered(query, desk)
     only_admin = [Depends(guard(tokens, "admin"))]
     changes = APIRouter(prefix="/v1/admin", dependencies=only_admin, responses=documents.PROBLEMS)

@@ -1,13 +1,15 @@
 """What a made picture says of itself: an XMP packet (ISO 16684-1), which PNG, JPEG and WebP all have a place for.
 
 ``Iptc4xmpExt:DigitalSourceType`` is IPTC's term for pictures that a trained model made; programs look for that. The
-record is ours: tool, version, model, index version, and what was changed. Nothing is signed: who strips it can.
+record is ours: tool, version, model, index version, and what was changed. Whoever wants to can strip or forge it;
+``signing`` is against the second.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 from xml.sax.saxutils import escape
 
 from raypipe import __version__
@@ -50,24 +52,27 @@ class Provenance:
     source: str
     change: Change
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """Plain values, tool and version among them."""
+        return {
+            "tool": "raypipe",
+            "version": __version__,
+            "model": self.model,
+            "model_fingerprint": self.fingerprint,
+            "method": self.method,
+            "index_version": self.index_version,
+            "source": self.source,
+            "edits": {edit.attribute: edit.strength for edit in self.change.edits},
+            "adjusted": dict(self.change.adjust),
+            "moved": dict(self.change.move),
+            "digital_source_type": MADE_BY_A_MODEL,
+        }
+
 
 def xmp_of(provenance: Provenance) -> bytes:
     """The packet, UTF-8."""
-    change = provenance.change
-    record = {
-        "tool": "raypipe",
-        "version": __version__,
-        "model": provenance.model,
-        "model_fingerprint": provenance.fingerprint,
-        "method": provenance.method,
-        "index_version": provenance.index_version,
-        "source": provenance.source,
-        "edits": {edit.attribute: edit.strength for edit in change.edits},
-        "adjusted": dict(change.adjust),
-        "moved": dict(change.move),
-        "digital_source_type": MADE_BY_A_MODEL,
-    }
     # JSON in ASCII: XML cannot write some of the characters that an id may have.
-    text = escape(json.dumps(record))
-    packet = _PACKET.format(namespace=RECORD_NAMESPACE, version=__version__, kind=MADE_BY_A_MODEL, record=text)
+    record = escape(json.dumps(provenance.record))
+    packet = _PACKET.format(namespace=RECORD_NAMESPACE, version=__version__, kind=MADE_BY_A_MODEL, record=record)
     return packet.encode()

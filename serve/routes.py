@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Any
 
@@ -12,10 +13,11 @@ from raypipe.errors import WrongUsage
 from raypipe.pipeline.search.query import Face, FromCodes, FromIndex
 from serve import answers, documents
 from serve.asking import Desk, shown_labels
-from serve.backend import Pixels, Versioned
+from serve.backend import Description
 from serve.errors import NotOffered
+from serve.marking import Marking
 from serve.pictures import MEDIA_TYPES, PictureFormat, encoded_picture
-from serve.provenance import Provenance, xmp_of
+from serve.provenance import Provenance
 from serve.schemas import EditQuestion, EncodeQuestion, SearchQuestion, TransferQuestion, TranslateQuestion
 
 VERSION_HEADER = "Index-Version"
@@ -76,7 +78,7 @@ def add_questions(router: APIRouter, desk: Desk) -> None:
         return _json(answers.encoded_json(encoded))
 
 
-def add_pictures(router: APIRouter, desk: Desk, *, provenance: bool) -> None:
+def add_pictures(router: APIRouter, desk: Desk, marking: Marking) -> None:
     """What answers with a picture."""
 
     @router.post("/edit", openapi_extra=documents.body_of(EditQuestion), **documents.PICTURE)
@@ -90,8 +92,10 @@ def add_pictures(router: APIRouter, desk: Desk, *, provenance: bool) -> None:
             faces.require_all_used()
             with desk.metrics.stage("edit"):
                 made = await desk.backend.edit(face, question.change, question.method)
-        xmp = await _record(desk, question, face, made.index_version) if provenance else b""
-        return _picture(desk, made, question.format, xmp)
+            told = _provenance(await desk.backend.describe(), question, face, made.index_version)
+            with desk.metrics.stage("picture"):
+                content = await asyncio.to_thread(marking.file, made.value, question.format, told)
+        return _picture(content, question.format, made.index_version)
 
     @router.get("/images/{id:path}", **documents.PICTURE)
     async def image(request: Request, id: str) -> Response:
@@ -99,13 +103,15 @@ def add_pictures(router: APIRouter, desk: Desk, *, provenance: bool) -> None:
         async with desk.picture_turn():
             with desk.metrics.stage("image"):
                 found = await desk.backend.image(id)
-        tag = f'"{hashlib.sha256(found.value.tobytes()).hexdigest()[:32]}"'
+            tag = f'"{hashlib.sha256(found.value.tobytes()).hexdigest()[:32]}"'
+            if tag in request.headers.get("if-none-match", ""):
+                answer = Response(status_code=304, headers={VERSION_HEADER: str(found.index_version)})
+            else:
+                with desk.metrics.stage("picture"):
+                    content = await asyncio.to_thread(encoded_picture, found.value, "jpeg")
+                answer = _picture(content, "jpeg", found.index_version)
         # A face can be deleted: whoever keeps a copy has to ask each time whether it may still be shown.
-        headers = {"ETag": tag, "Cache-Control": "private, no-cache", VERSION_HEADER: str(found.index_version)}
-        if tag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        answer = _picture(desk, found, "jpeg", b"")
-        answer.headers.update(headers)
+        answer.headers.update({"ETag": tag, "Cache-Control": "private, no-cache"})
         return answer
 
 
@@ -129,29 +135,20 @@ def _json(content: dict[str, Any]) -> JSONResponse:
     return JSONResponse(content, headers={VERSION_HEADER: str(content["index_version"]), "Cache-Control": "no-store"})
 
 
-def _picture(desk: Desk, made: Versioned[Pixels], kind: PictureFormat, xmp: bytes) -> Response:
-    with desk.metrics.stage("picture"):
-        content = encoded_picture(made.value, kind, xmp=xmp)
-    headers = {VERSION_HEADER: str(made.index_version), "Cache-Control": "no-store"}
+def _picture(content: bytes, kind: PictureFormat, version: int) -> Response:
+    headers = {VERSION_HEADER: str(version), "Cache-Control": "no-store"}
     return Response(content, headers=headers, media_type=MEDIA_TYPES[kind])
 
 
-async def _record(desk: Desk, question: EditQuestion, face: Face, version: int) -> bytes:
-    """The XMP packet of an edited face."""
-    told = await desk.backend.describe()
-    record = Provenance(
+def _provenance(told: Description, question: EditQuestion, face: Face, version: int) -> Provenance:
+    return Provenance(
         model=told.model,
         fingerprint=told.fingerprint,
         method=question.method or told.methods[0].name,  # whoever edits refuses "" where there are several
         index_version=version,
-        source=f"index:{face.id}"
-        if isinstance(face, FromIndex)
-        else "codes"
-        if isinstance(face, FromCodes)
-        else "upload",
+        source=_source(face),
         change=question.change,
     )
-    return xmp_of(record)
 
 
 def _source(face: Face) -> str:

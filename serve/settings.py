@@ -55,13 +55,20 @@ class ApiSettings:
         tokens: a file of lines ``ROLE TOKEN``; more in RAYPIPE_QUERY_TOKEN and RAYPIPE_ADMIN_TOKEN; see ``auth``.
         codes: the folder or URI whose encoded datasets may be appended, by their names there; "": none.
         provenance: whether made pictures say so in their metadata.
+        certificate, private_key: PEM files to sign that with, see ``signing``; "": it is not signed.
     """
 
     host: str = "127.0.0.1"
     tokens: str = ""
     codes: str = ""
     provenance: bool = True
+    certificate: str = ""
+    private_key: str = ""
     limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if not self.provenance and (self.certificate or self.private_key):
+            raise WrongUsage("a certificate signs what made pictures say of themselves: provenance must be on")
 
     @property
     def is_loopback(self) -> bool:
