@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from raypipe import __version__
 from serve import admin, docs_page, documents, problems, routes
 from serve.asking import Desk
-from serve.auth import guard, open_tokens
+from serve.auth import Tokens, guard, open_tokens
 from serve.backend import Backend
 from serve.errors import Unavailable
 from serve.limits import Bounded
@@ -41,7 +41,6 @@ def make_app(backend: Backend, settings: ApiSettings) -> FastAPI:
     Raises:
         WrongUsage: tokens that cannot be read, or none where others can connect.
     """
-    tokens = open_tokens(settings, os.environ)
     metrics = Metrics()
     desk = Desk(backend, settings.limits, metrics)
 
@@ -59,17 +58,8 @@ def make_app(backend: Backend, settings: ApiSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    query = APIRouter(prefix="/v1", dependencies=[Depends(guard(tokens, "query"))], responses=documents.PROBLEMS)
-    routes.add_descriptions(query, desk)
-    routes.add_questions(query, desk)
-    routes.add_pictures(query, desk, Marking(settings.provenance, open_signer(settings)))
-    routes.add_not_offered(query, desk)
-    only_admin = [Depends(guard(tokens, "admin"))]
-    changes = APIRouter(prefix="/v1/admin", dependencies=only_admin, responses=documents.PROBLEMS)
-    admin.add_changes(changes, desk, codes=settings.codes)
-    for router in (query, changes, _health(desk)):
+    for router in _routers(desk, settings, open_tokens(settings, os.environ)):
         app.include_router(router)
-    app.include_router(_metrics(desk), dependencies=[Depends(guard(tokens, "query"))])
     _add_page(app)
     _add_docs(app)
     problems.add_to(app)
@@ -77,6 +67,22 @@ def make_app(backend: Backend, settings: ApiSettings) -> FastAPI:
     app.add_middleware(Bounded, body_bytes=settings.limits.body_bytes)
     app.add_middleware(Observed, metrics=metrics)
     return app
+
+
+def _routers(desk: Desk, settings: ApiSettings, tokens: Tokens) -> list[APIRouter]:
+    """What is asked of a program. Who may ask is said for each router as a whole, so that no route can lack it."""
+    queries, admins = [Depends(guard(tokens, "query"))], [Depends(guard(tokens, "admin"))]
+    query = APIRouter(prefix="/v1", dependencies=queries, responses=documents.PROBLEMS)
+    routes.add_descriptions(query, desk)
+    routes.add_questions(query, desk)
+    routes.add_pictures(query, desk, Marking(settings.provenance, open_signer(settings)))
+    routes.add_not_offered(query, desk)
+    changes = APIRouter(prefix="/v1/admin", dependencies=admins, responses=documents.PROBLEMS)
+    admin.add_changes(changes, desk, codes=settings.codes)
+    health, metrics = APIRouter(), APIRouter(dependencies=queries)
+    _add_health(health, desk)
+    _add_metrics(metrics, desk)
+    return [query, changes, health, metrics]
 
 
 def _add_page(app: FastAPI) -> None:
@@ -106,9 +112,7 @@ def _file(path: Path) -> Callable[[], Awaitable[FileResponse]]:
     return file
 
 
-def _health(desk: Desk) -> APIRouter:
-    router = APIRouter()
-
+def _add_health(router: APIRouter, desk: Desk) -> None:
     @router.get("/healthz")
     async def healthz() -> Response:
         """The server runs."""
@@ -121,16 +125,10 @@ def _health(desk: Desk) -> APIRouter:
             raise Unavailable("weights and shards are not loaded yet")
         return JSONResponse({"status": "ready"})
 
-    return router
 
-
-def _metrics(desk: Desk) -> APIRouter:
-    router = APIRouter()
-
+def _add_metrics(router: APIRouter, desk: Desk) -> None:
     @router.get("/metrics")
     async def metrics() -> Response:
         """For Prometheus."""
         description = await desk.backend.describe() if await desk.backend.ready() else None
         return Response(desk.metrics.text(description), media_type=CONTENT_TYPE_LATEST)
-
-    return router

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from raypipe.pipeline.index.changes import delete as delete_from_index
 from raypipe.pipeline.index.config import AppendConfig
@@ -28,6 +28,7 @@ from serve.errors import Unavailable
 from serve.settings import Limits
 from serve.versions import open_version
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 PICTURES_KEPT = 2048
@@ -104,7 +105,7 @@ class LocalBackend:
 
     async def image(self, id: str) -> Versioned[Pixels]:
         now = self._now()
-        found = await _in(self._picture_threads, lambda: self._pictures.picture(now.searcher, id))
+        found = await _in(self._picture_threads, lambda: self._pictures.picture(now, id))
         return Versioned(now.version, found)
 
     async def activate(self, version: int | None) -> int:
@@ -154,25 +155,36 @@ class LocalBackend:
 
 
 class _KeptPictures:
-    """Pictures that were asked for lately, by where they are: a face that was deleted is not found any more."""
+    """Pictures that were asked for lately, by where they are, and where that is, by version and id: a face that was
+    deleted is not found in the version after that."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Place, Pixels] = OrderedDict()
+        self._places = _Lately[tuple[int, str], Place]()
+        self._pictures = _Lately[Place, Pixels]()
+
+    def picture(self, served: _Served, id: str) -> Pixels:
+        place = self._places.get((served.version, id), lambda: work.place_of(served.searcher, id))
+        return self._pictures.get(place, lambda: work.picture(served.searcher, place))
+
+
+class _Lately(Generic[K, T]):
+    """What was made lately, to be had again."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[K, T] = OrderedDict()
         self._lock = threading.Lock()
 
-    def picture(self, searcher: Searcher, id: str) -> Pixels:
-        work.require_id(searcher, id)
-        place = searcher.place(id)
+    def get(self, key: K, make: Callable[[], T]) -> T:
         with self._lock:
-            if (kept := self._kept.get(place)) is not None:
-                self._kept.move_to_end(place)
-                return kept
-        pixels = work.picture(searcher, id)
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = make()
         with self._lock:
-            self._kept[place] = pixels
-            while len(self._kept) > PICTURES_KEPT:
+            self._kept[key] = made
+            if len(self._kept) > PICTURES_KEPT:
                 self._kept.popitem(last=False)
-        return pixels
+        return made
 
 
 async def _in(threads: ThreadPoolExecutor, do: Callable[[], T]) -> T:

@@ -12,6 +12,7 @@ from raypipe import faces
 from raypipe.contract import Columns, Method, Query
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.loading import methods_of, only_method
+from raypipe.pipeline.search.collection import Place
 from raypipe.pipeline.search.model import OpenedModel
 from raypipe.pipeline.search.names import check_attributes
 from raypipe.pipeline.search.query import Face, FromIndex, FromPixels
@@ -102,26 +103,28 @@ def edit(searcher: Searcher, face: Face, change: Change, method: str) -> Pixels:
     return made
 
 
-def picture(searcher: Searcher, id: str) -> Pixels:
+def picture(searcher: Searcher, place: Place) -> Pixels:
     """A face of the collection, uint8 [s,s,3].
 
     Raises:
-        NotFound: there is none.
         Gone: its file is.
     """
-    require_id(searcher, id)
-    found = searcher.collection.pictures([searcher.place(id)])[0]
+    found = searcher.collection.pictures([place])[0]
     if isinstance(found, str):
-        raise Gone(f"the picture of {id!r} cannot be read any more")
+        raise Gone(f"the picture of {place.id!r} cannot be read any more")
     return found
 
 
-def require_id(searcher: Searcher, id: str) -> None:
-    """Raises:
-    NotFound: no face of that id can be found.
+def place_of(searcher: Searcher, id: str) -> Place:
+    """Where a face is. Looks through all ids of the index.
+
+    Raises:
+        NotFound: no face of that id can be found, or no picture of any.
     """
-    if searcher.index.places([id]) == [None]:
-        raise NotFound(f"no face {id!r} in the index")
+    try:
+        return searcher.place(id)
+    except WrongUsage as error:
+        raise NotFound(f"no face {id!r} in the index") from error
 
 
 def method_named(model: OpenedModel, asked: str) -> str:
@@ -185,7 +188,7 @@ def _source(searcher: Searcher, face: Face, method: Method) -> torch.Tensor:
         size = searcher.model.image_size
         pixels = torch.full((size, size, 3), 128, dtype=torch.uint8)
     elif isinstance(face, FromIndex):
-        pixels = torch.tensor(picture(searcher, face.id))
+        pixels = torch.tensor(picture(searcher, place_of(searcher, face.id)))
     else:
         raise WrongUsage("this method works on pictures: give one, or an id, not codes")
     return faces.to_signed(pixels[None]).to(searcher.model.device)

@@ -123,7 +123,7 @@ def test_a_picture_of_the_collection_is_the_face_that_was_encoded(
 ) -> None:
     answer = api.client.get(f"/v1/images/{collection.id(4)}")
     assert answer.headers["content-type"] == "image/jpeg"
-    direct = work.picture(searcher, collection.id(4))
+    direct = work.picture(searcher, searcher.place(collection.id(4)))
     assert pixels(answer.content).shape == direct.shape
     assert np.abs(pixels(answer.content).astype(int) - direct).mean() < 4
 
