@@ -23,18 +23,20 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from raypipe.backbones.stylegan2.recipe import Config as StyleGAN2Config
 from raypipe.errors import Diverged, ImpossibleCluster, RaypipeError, WrongUsage
+from raypipe.methods.sparse_directions import Config as SparseDirectionsConfig
 from raypipe.on_ray.batches import RayBatches
 from raypipe.on_ray.settings import TrainOnRay
 from raypipe.on_ray.train import train_on_ray
 from raypipe.on_ray.train_layout import TrainLayout
 from raypipe.pipeline.train.batches import LocalBatches
-from raypipe.pipeline.train.config import TrainJob
+from raypipe.pipeline.train.config import DataConfig, TrainConfig, TrainJob
 from raypipe.pipeline.train.job import begin, train_locally
 from raypipe.pipeline.train.loop import Progress
 from raypipe.pipeline.train.readers import open_reader, split_rows
 from raypipe.pipeline.train.summary import Outcome
 from raypipe.weights import open_bundle
 from tests.on_ray.faults import wait_until, when
+from tests.pipeline.encode.test_job import config_for, encode_locally
 from tests.pipeline.train.made_up import celeba_folder
 from tests.pipeline.train.test_job import RECIPE, job_for
 from tests.pipeline.train.test_leaks import decode_processes, is_alive
@@ -128,6 +130,24 @@ def test_fifty_steps_of_four_workers_are_those_of_one_process(
     assert outcome.run["rejected_rows"] == len(BROKEN)
     assert outcome.run["images_of_last_run"] == 50 * 8
     assert_same(weights_of(job.config.out), expected)
+
+
+def test_directions_of_codes_and_a_file_of_labels_end_with_ranges_over_all_training_rows(
+    two_nodes: Cluster, tmp_path: Path, model: Path
+) -> None:
+    images = celeba_folder(tmp_path / "in", 48)
+    encode_locally(config_for(images, tmp_path / "codes", model))
+    data = DataConfig(uri=str(tmp_path / "codes"), labels=str(images / "list_attr_celeba.txt"), attributes=("Male",))
+    config = TrainConfig(recipe="sparse_directions", out=str(tmp_path / "out"), data=data)
+    job = TrainJob(config=config, recipe=SparseDirectionsConfig(steps=4, batch=6))
+    assert on_ray(job, workers=3).run["workers"] == 3
+    reader = open_reader(data, job.columns, job.state_uri)
+    training = split_rows(reader, held_out=data.held_out).training
+    codes = torch.from_numpy(reader.read(training, training)["w_plus"]).float().flatten(1)
+    weights = weights_of(tmp_path / "out")
+    projections = codes @ weights["sparse_directions.vectors"].T
+    torch.testing.assert_close(weights["sparse_directions.lowest"], projections.amin(0))
+    torch.testing.assert_close(weights["sparse_directions.highest"], projections.amax(0))
 
 
 def test_a_killed_worker_costs_nothing_but_time(
