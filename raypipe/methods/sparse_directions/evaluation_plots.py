@@ -18,7 +18,7 @@ DEPTH = DEPTHS[0]
 
 
 def plots(results: Results) -> Sequence[Plot]:
-    """In the order of the paper's figures."""
+    """In the order of the paper's figures. InterFaceGAN's line is the first, and so of one colour, in all."""
     return [_ndcg(results), _identity(results), _trade(results), _energy(results)]
 
 
@@ -63,7 +63,7 @@ def _over_preferences(results: Results, title: str, y_label: str, curves: Mappin
 def _trade(results: Results) -> Plot:
     """Both of figure 5's curves as one for each method: the higher, the better at equal identity similarity."""
     several = {
-        f"{OURS}, lambda = {results.chosen_sparsity:g}": results.ours[results.chosen_sparsity],
+        **{_named(results, name): measured for name, measured in results.compared.items()},
         f"{OURS}, lambda = 0": results.ours[0.0],
         **results.baselines,
     }
@@ -80,15 +80,14 @@ def _trade_line(name: str, measured: Measured) -> Line:
 
 
 def _energy(results: Results) -> Plot:
-    several = {f"{OURS}, lambda = {sparsity:g}": vectors for sparsity, vectors in results.vectors.items()}
+    several = {INTERFACEGAN: results.baseline_vectors}
+    several |= {f"{OURS}, lambda = {sparsity:g}": vectors for sparsity, vectors in results.vectors.items()}
     return Plot(
         title="Figure 6: energy in a direction's largest entries",
         x_label="largest entries",
         y_label="share of energy, mean over attributes",
         is_log_x=True,
-        lines=[
-            _energy_line(name, vectors) for name, vectors in {**several, INTERFACEGAN: results.baseline_vectors}.items()
-        ],
+        lines=[_energy_line(name, vectors) for name, vectors in several.items()],
     )
 
 

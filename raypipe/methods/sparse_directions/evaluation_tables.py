@@ -113,14 +113,13 @@ def differences(results: Results) -> Table:
     rows = []
     for setting in SETTINGS:
         baseline, ours = (results.under(setting, measured) for measured in results.compared.values())
-        cells: list[Cell] = []
-        for place in range(len(DEPTHS)):
-            cells.append(str(results.interval(ours.ndcg[place] - baseline.ndcg[place])))
-            cells.append(str(results.interval(ours.identity[place] - baseline.identity[place])))
-        rows.append((setting, *cells))
+        for place, depth in enumerate(DEPTHS):
+            ndcg = results.interval(ours.ndcg[place] - baseline.ndcg[place])
+            identity = results.interval(ours.identity[place] - baseline.identity[place])
+            rows.append((setting, depth, str(ndcg), str(identity)))
     return Table(
         title="Ours minus InterFaceGAN",
-        columns=("Preference", *BOTH),
+        columns=("Preference", "top", "nDCG", "identity"),
         rows=rows,
         note="Means and 95 % intervals of a bootstrap over queries; both methods are fitted once.",
     )
