@@ -34,7 +34,7 @@ class Desk:
         """
         async with self._bodies.place():
             with self.metrics.stage("receive"):
-                return await read(request, kind, seconds=self.limits.body_s)
+                return await read(request, kind, seconds=self.limits.body_s, most=self.limits.question_bytes)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:

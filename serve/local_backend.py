@@ -7,7 +7,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -70,6 +70,7 @@ class LocalBackend:
         self._pictures = _KeptPictures()
         self._served: _Served | None = None
         self._opening = self._changes.submit(self._open, device)
+        self._opening.add_done_callback(_tell_failure)
 
     async def opened(self) -> None:
         """Wait until questions are answered.
@@ -152,6 +153,11 @@ class LocalBackend:
     def _delete(self, ids: Collection[str]) -> int:
         delete_from_index(self._uri, ids, _log.info)
         return self._serve(None)
+
+
+def _tell_failure(opening: Future[None]) -> None:
+    if not opening.cancelled() and (error := opening.exception()) is not None:
+        _log.error("index and model could not be opened", exc_info=error)
 
 
 class _KeptPictures:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.search.query import LIKE_LIMIT
-from serve.errors import Malformed, TooSlow, UnsupportedMedia, WrongFields
+from serve.errors import Malformed, TooLarge, TooSlow, UnsupportedMedia, WrongFields
 from serve.schemas import Question
 
 Q = TypeVar("Q", bound=Question)
@@ -31,13 +31,13 @@ class Asked(Generic[Q]):
     uploads: Mapping[str, bytes]
 
 
-async def read(request: Request, kind: type[Q], *, seconds: float) -> Asked[Q]:
-    """The question of a request.
+async def read(request: Request, kind: type[Q], *, seconds: float, most: int) -> Asked[Q]:
+    """The question of a request, of at most so many bytes, and what came with it.
 
     Raises:
         UnsupportedMedia: another content type, or a packed body.
         Malformed, WrongFields: no JSON, no form, or not such a question.
-        TooLarge: a longer body than is read; ``TooSlow``: it does not arrive within ``seconds``.
+        TooLarge: a longer body or question than is read; ``TooSlow``: it does not arrive within ``seconds``.
     """
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMedia("packed bodies are not read: send it without Content-Encoding")
@@ -45,9 +45,9 @@ async def read(request: Request, kind: type[Q], *, seconds: float) -> Asked[Q]:
     try:
         async with asyncio.timeout(seconds):
             if content_type == "application/json":
-                return Asked(_parsed(kind, await request.body()), {})
+                return Asked(_parsed(kind, await request.body(), most), {})
             if content_type == "multipart/form-data":
-                return await _read_form(request, kind)
+                return await _read_form(request, kind, most)
     except TimeoutError as error:
         raise TooSlow(f"the body did not arrive within {seconds:g} s") from error
     raise UnsupportedMedia(
@@ -62,7 +62,7 @@ class _InMemory(MultiPartParser):
     spool_max_size = 2**40
 
 
-async def _read_form(request: Request, kind: type[Q]) -> Asked[Q]:
+async def _read_form(request: Request, kind: type[Q], most: int) -> Asked[Q]:
     parser = _InMemory(request.headers, request.stream(), max_files=MOST_FILES, max_fields=1, max_part_size=2**40)
     try:
         form = await parser.parse()
@@ -79,10 +79,12 @@ async def _read_form(request: Request, kind: type[Q]) -> Asked[Q]:
             uploads[name] = content
     if not question:
         raise WrongFields([{"where": QUERY_PART, "what": "the form has no such part with the question"}])
-    return Asked(_parsed(kind, question), uploads)
+    return Asked(_parsed(kind, question, most), uploads)
 
 
-def _parsed(kind: type[Q], content: bytes) -> Q:
+def _parsed(kind: type[Q], content: bytes, most: int) -> Q:
+    if len(content) > most:
+        raise TooLarge(f"the question has {len(content):,} bytes; at most {most:,} are read")
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:

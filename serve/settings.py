@@ -15,7 +15,7 @@ class Limits:
     """What a question may be at most, and how many of them at once.
 
     Attributes:
-        body_bytes: of a request, pictures included.
+        body_bytes: of a request, pictures included; ``question_bytes``: of the JSON in it, which is parsed at once.
         pixels: of a picture, counted before they are decoded.
         hits: of a page.
         ids: of a deletion.
@@ -28,6 +28,7 @@ class Limits:
     """
 
     body_bytes: int = 16 * 2**20
+    question_bytes: int = 4 * 2**20
     pixels: int = 24_000_000
     hits: int = 200
     ids: int = 10_000

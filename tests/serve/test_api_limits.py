@@ -93,6 +93,17 @@ def test_a_form_has_the_same_limit(start: Start) -> None:
     assert answer.status_code == 413
 
 
+def test_a_question_has_a_limit_of_its_own(start: Start) -> None:
+    server, backend = start(question_bytes=1000)
+    backend.go.set()
+    face = {"face": {"upload": "a"}}
+    right, long = json.dumps(face), json.dumps(face).ljust(1001)
+    for question, status in ((right, 200), (long, 413)):
+        answer = server.client.post("/v1/edit", data={"query": question}, files={"a": b"x" * 20_000})
+        assert answer.status_code == status
+    assert server.client.post("/v1/edit", content=long, headers={"Content-Type": "application/json"}).status_code == 413
+
+
 def test_a_slow_body_is_given_up(start: Start) -> None:
     server, backend = start(body_s=0.3)
     with server.raw(head("/v1/edit", Content_Length="100") + b"\r\n\r\n", b"{") as connection:
