@@ -72,6 +72,8 @@ def test_sliders_change_what_is_found_and_drawn(page: Page, api: ApiServer) -> N
     page.get_by_label("Smiling: how much it matters", exact=True).press("Home")
     wait_for_ids(page, ask(api, face=face, adjust={"Smiling": 1.0}, prefer={"Smiling": 0}))
     expect(page.locator(".attribute", has_text="Smiling").first).to_contain_text("do not care")
+    page.get_by_role("button", name="Smiling: do not care; set back").click()
+    wait_for_ids(page, ask(api, face=face, adjust={"Smiling": 1.0}))
     page.get_by_role("button", name="Set all back").click()
     wait_for_ids(page, ask(api, face=face))
 

@@ -12,7 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 from tests.serve.api_server import ApiServer
 from tests.serve.browser import NARROW, WIDE, ids_shown, page_of, wait_until
 
-QUESTION = "?face=face-07&adjust=Smiling:1&prefer=Eyeglasses:0&like=2:sparse_directions.attributes:face-03"
+LIKE = "like=2:sparse_directions.attributes:face-03"
+QUESTION = f"?face=face-07&adjust=Smiling:1&prefer=Eyeglasses:0&{LIKE}&where=age+>+45"  # few hits: axe takes its time
 
 
 def start(page: Page) -> None:
@@ -20,7 +21,7 @@ def start(page: Page) -> None:
 
 
 def results(page: Page) -> None:
-    wait_until(lambda: len(ids_shown(page)) == 24, page)
+    wait_until(lambda: ids_shown(page) != [], page)
     closed = page.locator(".foldable:not([open]) > summary:visible")
     while closed.count():
         closed.first.click()

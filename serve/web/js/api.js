@@ -47,11 +47,11 @@ export async function transfer(question, signal) {
   return (await post("transfer", question, signal)).blob();
 }
 
-/** Something that an <img> can show: an address, or with a token, which an <img> cannot send, what is there. */
+/** A face of the collection for `showPicture`: its address, or, with a token, which an <img> cannot send, a Blob. */
 export async function imageSource(id) {
   const address = `v1/images/${encodeURIComponent(id)}`;
   if (!sessionStorage.getItem(TOKEN)) return address;
-  return URL.createObjectURL(await (await answered(address)).blob());
+  return (await answered(address)).blob();
 }
 
 async function getJson(path) {
@@ -62,7 +62,12 @@ async function getJson(path) {
 async function post(path, { body, files = {} }, signal) {
   const json = JSON.stringify(body);
   if (!Object.keys(files).length) {
-    return answered(`v1/${path}`, { method: "POST", body: json, signal, headers: { "content-type": "application/json" } });
+    return answered(`v1/${path}`, {
+      method: "POST",
+      body: json,
+      signal,
+      headers: { "content-type": "application/json" },
+    });
   }
   const form = new FormData();
   form.set("query", json);

@@ -29,7 +29,8 @@ function show(served) {
   clearProblem("start");
   const state = new QueryState();
   followAddress(state);
-  byId("facts").textContent = `${count(served.rows, "face", "faces")} · model ${served.model} · index ${served.index_version}`;
+  byId("facts").textContent =
+    `${count(served.rows, "face", "faces")} · model ${served.model} · index ${served.index_version}`;
   new FaceCard(state, served.examples);
   const offers = (verb) => served.methods.some(({ verbs }) => verbs.includes(verb));
   const tabs = { search: new SearchTab(state, served) };
@@ -51,7 +52,7 @@ function followAddress(state) {
     if (lostPicture && !isHere) {
       showProblem("address", {
         title: "The picture is not in the link.",
-        detail: `It was made with “${lostPicture}”, which stays with whoever has it. Drop that picture here to ask the same.`,
+        detail: `It was made with “${lostPicture}”, which stays with whoever has it. Drop it here to ask the same.`,
       });
     }
   };

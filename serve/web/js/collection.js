@@ -1,7 +1,7 @@
 /** Faces of the collection to choose from. */
 
 import { imageSource } from "./api.js";
-import { byId, make } from "./dom.js";
+import { byId, make, showPicture } from "./dom.js";
 
 const AT_ONCE = 24;
 
@@ -11,7 +11,13 @@ export function welcome({ title, words, examples, onchoose }) {
     onchoose(id);
     byId("stage").focus({ preventScroll: true });
   };
-  return make("div", { class: "stack welcome" }, make("h2", {}, title), words && make("p", {}, words), faceChoice(examples, choose));
+  return make(
+    "div",
+    { class: "stack welcome" },
+    make("h2", {}, title),
+    words && make("p", {}, words),
+    faceChoice(examples, choose),
+  );
 }
 
 /** A grid of some faces with a button for others; `onchoose(id)`. */
@@ -19,7 +25,10 @@ function faceChoice(examples, onchoose) {
   let start = 0;
   const grid = make("ul", { class: "choice" });
   const show = () => {
-    const ids = Array.from({ length: Math.min(AT_ONCE, examples.length) }, (_, i) => examples[(start + i) % examples.length]);
+    const ids = Array.from(
+      { length: Math.min(AT_ONCE, examples.length) },
+      (_, i) => examples[(start + i) % examples.length],
+    );
     grid.replaceChildren(...ids.map((id) => make("li", {}, faceButton(id, onchoose))));
     start = (start + AT_ONCE) % Math.max(examples.length, 1);
   };
@@ -52,16 +61,26 @@ export function faceImage(id, alt) {
   const image = make("img", { alt, loading: "lazy", decoding: "async", width: 128, height: 128 });
   const miss = () => image.classList.add("missing");
   image.addEventListener("error", miss);
-  imageSource(id).then((source) => { image.src = source; }, miss);
+  imageSource(id).then((source) => showPicture(image, source), miss);
   return image;
 }
 
 function faceButton(id, onchoose) {
-  return make("button", { type: "button", class: "face-button", onclick: () => onchoose(id) }, faceImage(id, `Face ${id}`));
+  return make(
+    "button",
+    { type: "button", class: "face-button", onclick: () => onchoose(id) },
+    faceImage(id, `Face ${id}`),
+  );
 }
 
 function idForm(onchoose) {
-  const field = make("input", { type: "text", placeholder: "or an id", "aria-label": "Id of a face", autocomplete: "off", required: true });
+  const field = make("input", {
+    type: "text",
+    placeholder: "or an id",
+    "aria-label": "Id of a face",
+    autocomplete: "off",
+    required: true,
+  });
   const choose = (event) => {
     event.preventDefault();
     onchoose(field.value.trim());

@@ -13,7 +13,11 @@ export function openDetails(hit, { query, wanted, spaces, onfind, onlike, onedit
     action();
   };
   const likes = spaces.map((space) =>
-    make("button", { type: "button", class: "small", onclick: closing(() => onlike(hit.id, space)) }, spaceInWords(space, spaces)),
+    make(
+      "button",
+      { type: "button", class: "small", onclick: closing(() => onlike(hit.id, space)) },
+      spaceInWords(space, spaces),
+    ),
   );
   dialog.replaceChildren(
     make(
@@ -29,7 +33,11 @@ export function openDetails(hit, { query, wanted, spaces, onfind, onlike, onedit
         "div",
         { class: "stack" },
         faceImage(hit.id, `Face ${hit.id}`),
-        make("button", { type: "button", class: "main", onclick: closing(() => onfind(hit.id)) }, "Look for faces like this"),
+        make(
+          "button",
+          { type: "button", class: "main", onclick: closing(() => onfind(hit.id)) },
+          "Look for faces like this",
+        ),
         onedit && make("button", { type: "button", onclick: closing(() => onedit(hit.id)) }, "Edit this face"),
         make("p", { class: "hint" }, "Also like this face’s …"),
         make("div", { class: "row" }, likes),
@@ -38,7 +46,11 @@ export function openDetails(hit, { query, wanted, spaces, onfind, onlike, onedit
         "div",
         { class: "stack" },
         make("p", {}, `Number ${hit.rank}, at distance ${number(hit.distance)}:`),
-        make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "What makes the distance" }, reasonsInFull(reasonsOf(hit, query, spaces), hit, wanted)),
+        make(
+          "div",
+          { class: "scroll", tabindex: 0, role: "region", "aria-label": "What makes the distance" },
+          reasonsInFull(reasonsOf(hit, query, spaces), hit, wanted),
+        ),
         labelList(hit.labels),
       ),
     ),

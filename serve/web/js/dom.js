@@ -20,6 +20,13 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
+/** Shows a Blob or what is at an address in an <img>. */
+export function showPicture(image, source) {
+  const address = source instanceof Blob ? URL.createObjectURL(source) : source;
+  image.addEventListener("load", () => URL.revokeObjectURL(address), { once: true });
+  image.src = address;
+}
+
 /** Calls `action` once, `ms` after the last of several calls. */
 export function debounced(action, ms) {
   let timer = 0;

@@ -2,7 +2,7 @@
 
 import { edit } from "./api.js";
 import { welcome } from "./collection.js";
-import { debounced, isNarrow, Latest, make } from "./dom.js";
+import { debounced, isNarrow, Latest, make, showPicture } from "./dom.js";
 import { clearProblem, say, showProblem } from "./notices.js";
 import { editQuestion } from "./query.js";
 import { editScale } from "./scales.js";
@@ -68,16 +68,17 @@ export class EditTab {
 
   async #draw() {
     const { face, edits, tab } = this.#state.now;
-    if (!face || tab !== "edit") return this.#latest.stop();
-    this.stage.classList.add("busy");
+    const isAsked = face !== null && tab === "edit";
+    this.stage.classList.toggle("busy", isAsked);
+    if (!isAsked) return this.#latest.stop();
     try {
-      const drawn = await this.#latest.run(async (signal) => [await this.#unedited(face, signal), await this.#edited(face, edits, "png", signal)]);
+      const drawn = await this.#latest.run(async (signal) => [
+        await this.#unedited(face, signal),
+        await this.#edited(face, edits, "png", signal),
+      ]);
       if (!drawn) return;
       clearProblem("edit");
-      [this.beforePicture, this.afterPicture].forEach((picture, i) => {
-        URL.revokeObjectURL(picture.src);
-        picture.src = URL.createObjectURL(drawn[i]);
-      });
+      [this.beforePicture, this.afterPicture].forEach((picture, i) => showPicture(picture, drawn[i]));
       this.download.disabled = false;
       say("The face is drawn.");
     } catch (problem) {
@@ -115,18 +116,43 @@ export class EditTab {
 
   #methodChoice() {
     const options = this.#methods.map(({ name }) => make("option", { value: name }, name.replaceAll("_", " ")));
-    const choice = make("select", { id: "method", onchange: () => this.#state.change({ method: choice.value, edits: {} }) }, options);
+    const choice = make(
+      "select",
+      { id: "method", onchange: () => this.#state.change({ method: choice.value, edits: {} }) },
+      options,
+    );
     choice.value = this.#method.name;
-    return make("section", { class: "card", hidden: options.length < 2 }, make("label", { for: "method" }, "Method"), choice);
+    return make(
+      "section",
+      { class: "card", hidden: options.length < 2 },
+      make("label", { for: "method" }, "Method"),
+      choice,
+    );
   }
 
   #beforeAndAfter() {
     this.beforePicture = make("img", { alt: "The face as the model draws it, unedited", width: 256, height: 256 });
     this.afterPicture = make("img", { alt: "The edited face", width: 256, height: 256 });
-    this.format = make("select", { "aria-label": "File format" }, Object.entries(FORMATS).map(([value, words]) => make("option", { value }, words)));
-    this.download = make("button", { type: "button", class: "main", disabled: true, onclick: () => this.#save() }, "Download");
-    const hold = { onpointerdown: () => compare(true), onpointerup: () => compare(false), onpointerleave: () => compare(false) };
-    const keys = { onkeydown: (event) => event.key === " " && compare(true), onkeyup: () => compare(false), onblur: () => compare(false) };
+    this.format = make(
+      "select",
+      { "aria-label": "File format" },
+      Object.entries(FORMATS).map(([value, words]) => make("option", { value }, words)),
+    );
+    this.download = make(
+      "button",
+      { type: "button", class: "main", disabled: true, onclick: () => this.#save() },
+      "Download",
+    );
+    const hold = {
+      onpointerdown: () => compare(true),
+      onpointerup: () => compare(false),
+      onpointerleave: () => compare(false),
+    };
+    const keys = {
+      onkeydown: (event) => event.key === " " && compare(true),
+      onkeyup: () => compare(false),
+      onblur: () => compare(false),
+    };
     const look = make("button", { type: "button", ...hold, ...keys }, "Hold to compare");
     const pair = make(
       "div",
@@ -135,6 +161,13 @@ export class EditTab {
       make("figure", {}, this.afterPicture, make("figcaption", {}, "after")),
     );
     const compare = (isBefore) => pair.classList.toggle("comparing", isBefore);
-    return make("div", { class: "stack result" }, make("h2", {}, "Before and after"), pair, make("div", { class: "row" }, look, this.format, this.download));
+    return make(
+      "div",
+      { class: "stack result" },
+      make("h2", {}, "Before and after"),
+      this.sliders.chips,
+      pair,
+      make("div", { class: "row" }, look, this.format, this.download),
+    );
   }
 }

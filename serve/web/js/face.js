@@ -2,7 +2,7 @@
 
 import { imageSource } from "./api.js";
 import { openCollection } from "./collection.js";
-import { byId } from "./dom.js";
+import { byId, showPicture } from "./dom.js";
 import { smallerPicture } from "./smaller_picture.js";
 
 export class FaceCard {
@@ -32,11 +32,13 @@ export class FaceCard {
     byId("forget").hidden = picture.hidden = !face;
     byId("drop-words").hidden = Boolean(face);
     byId("drop").classList.toggle("full", Boolean(face));
-    byId("face-name").textContent = face ? (face.id ?? face.name) : "no face yet";
+    byId("face-name").hidden = !face;
+    byId("face-name").textContent = face?.id ?? face?.name ?? "";
     byId("file").setAttribute("aria-label", face ? "Choose another picture" : "Choose a picture of a face");
     if (!face) return;
     picture.alt = `The face ${face.id ?? face.name}`;
-    picture.src = face.file ? URL.createObjectURL(face.file) : await imageSource(face.id).catch(() => "");
+    const source = face.file ?? (await imageSource(face.id).catch(() => ""));
+    if (face === this.#state.now.face) showPicture(picture, source);
   }
 
   /** No such face, or a format that only the server reads. */

@@ -17,7 +17,12 @@ export class LikeList {
   constructor(state, spaces) {
     [this.#state, this.#spaces] = [state, spaces];
     this.list = make("ul", { class: "likes" });
-    this.element = make("section", { class: "card", "aria-labelledby": "likes-title" }, make("h2", { id: "likes-title" }, "Also like"), this.list);
+    this.element = make(
+      "section",
+      { class: "card", "aria-labelledby": "likes-title" },
+      make("h2", { id: "likes-title" }, "Also like"),
+      this.list,
+    );
     state.addEventListener("change", ({ detail: { before } }) => {
       const isChanged = ["like", "face", "weight"].some((name) => before[name] !== state.now[name]);
       // A slider that is being moved must not be made anew.
@@ -29,17 +34,26 @@ export class LikeList {
   show() {
     const { like, face, weight } = this.#state.now;
     this.element.hidden = like.length === 0;
-    const others = like.map((one, place) => this.#row({
-      picture: faceImage(one.id, ""),
-      words: `${spaceInWords(one.space, this.#spaces)} of ${one.id}`,
-      weight: one.weight,
-      onweight: (value) => this.#change(place, [{ ...this.#state.now.like[place], weight: value }]),
-      onremove: () => {
-        this.#change(place, []);
-        this.list.querySelector("button")?.focus();
-      },
-    }));
-    const main = face && this.#row({ picture: null, words: "the face itself", weight, onweight: (value) => this.#state.change({ weight: value }) });
+    const others = like.map((one, place) =>
+      this.#row({
+        picture: faceImage(one.id, ""),
+        words: `${spaceInWords(one.space, this.#spaces)} of ${one.id}`,
+        weight: one.weight,
+        onweight: (value) => this.#change(place, [{ ...this.#state.now.like[place], weight: value }]),
+        onremove: () => {
+          this.#change(place, []);
+          this.list.querySelector("button")?.focus();
+        },
+      }),
+    );
+    const main =
+      face &&
+      this.#row({
+        picture: null,
+        words: "the face itself",
+        weight,
+        onweight: (value) => this.#state.change({ weight: value }),
+      });
     this.list.replaceChildren(...[main, ...others].filter(Boolean));
   }
 
@@ -66,7 +80,19 @@ export class LikeList {
       range.style.setProperty("--at", `${(100 * range.value) / STEPS}%`);
     };
     show(weight);
-    const remove = onremove && make("button", { type: "button", class: "quiet", "aria-label": `No longer like the ${words}`, onclick: onremove }, "×");
-    return make("li", {}, picture, make("div", { class: "slider set" }, make("span", { class: "name" }, words), range, value), remove);
+    const remove =
+      onremove &&
+      make(
+        "button",
+        { type: "button", class: "quiet", "aria-label": `No longer like the ${words}`, onclick: onremove },
+        "×",
+      );
+    return make(
+      "li",
+      {},
+      picture,
+      make("div", { class: "slider set" }, make("span", { class: "name" }, words), range, value),
+      remove,
+    );
   }
 }

@@ -26,7 +26,11 @@ export class Limits {
       "aria-describedby": "where-hint",
       onchange: () => state.change({ where: this.where.value.trim() }),
     });
-    this.one = make("input", { type: "checkbox", id: "one", onchange: () => state.change({ onePerPerson: this.one.checked }) });
+    this.one = make("input", {
+      type: "checkbox",
+      id: "one",
+      onchange: () => state.change({ onePerPerson: this.one.checked }),
+    });
     this.element = make(
       "details",
       { class: "card foldable", open: !isNarrow() },
@@ -36,9 +40,17 @@ export class Limits {
       served.labels.length > 0 && [
         make("label", { for: "where" }, "Only faces where"),
         this.where,
-        make("p", { class: "hint", id: "where-hint" }, "Labels of the collection with = != < <= > >= in, and, or, not."),
+        make(
+          "p",
+          { class: "hint", id: "where-hint" },
+          "Labels of the collection with = != < <= > >= in, and, or, not.",
+        ),
       ],
-      make("datalist", { id: "labels" }, served.labels.map((label) => make("option", { value: `${label} = ` }))),
+      make(
+        "datalist",
+        { id: "labels" },
+        served.labels.map((label) => make("option", { value: `${label} = ` })),
+      ),
       served.labels.includes(IDENTITY) && make("label", { class: "check" }, this.one, "One picture of each person"),
     );
     state.addEventListener("change", () => this.show());

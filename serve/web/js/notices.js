@@ -15,13 +15,33 @@ export function showProblem(place, problem, retry = null) {
   const words = inSentences(problem);
   if ([...byId("notices").children].some((notice) => notice.dataset.words === words)) return;
   const mayPass = MAY_PASS.includes(problem.status) || problem.status >= 500;
-  const again = retry && mayPass && make("button", { type: "button", onclick: () => { clearProblem(place); retry(); } }, "Try again");
-  const key = FORBIDDEN.includes(problem.status) && make("button", { type: "button", onclick: () => askForToken(retry) }, "Enter a token");
+  const again =
+    retry &&
+    mayPass &&
+    make(
+      "button",
+      {
+        type: "button",
+        onclick: () => {
+          clearProblem(place);
+          retry();
+        },
+      },
+      "Try again",
+    );
+  const key =
+    FORBIDDEN.includes(problem.status) &&
+    make("button", { type: "button", onclick: () => askForToken(retry) }, "Enter a token");
   byId("notices").append(
     make(
       "div",
       { class: "notice", "data-place": place, "data-words": words },
-      make("p", {}, make("strong", {}, inSentences({ title: problem.title })), words.slice(inSentences({ title: problem.title }).length)),
+      make(
+        "p",
+        {},
+        make("strong", {}, inSentences({ title: problem.title })),
+        words.slice(inSentences({ title: problem.title }).length),
+      ),
       make("div", { class: "row" }, key, again, closing(place)),
     ),
   );
@@ -37,7 +57,11 @@ export function say(words) {
 }
 
 function closing(place) {
-  return make("button", { type: "button", class: "quiet", "aria-label": "Close this message", onclick: () => clearProblem(place) }, "×");
+  return make(
+    "button",
+    { type: "button", class: "quiet", "aria-label": "Close this message", onclick: () => clearProblem(place) },
+    "×",
+  );
 }
 
 function inSentences({ title, detail }) {

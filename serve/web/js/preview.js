@@ -1,7 +1,7 @@
 /** The face that is looked for, drawn while sliders move. */
 
 import { edit } from "./api.js";
-import { byId, debounced, Latest } from "./dom.js";
+import { byId, debounced, Latest, showPicture } from "./dom.js";
 import { clearProblem, showProblem } from "./notices.js";
 import { editQuestion } from "./query.js";
 
@@ -41,10 +41,11 @@ export class Preview {
       if (!drawn) return;
       clearProblem("preview");
       const picture = byId("preview-picture");
-      URL.revokeObjectURL(picture.src);
       byId("preview").hidden = false;
-      picture.src = URL.createObjectURL(drawn);
-      picture.alt = isAdjusted ? "The face that is looked for, as the model draws it" : "The face as the model draws it";
+      showPicture(picture, drawn);
+      picture.alt = isAdjusted
+        ? "The face that is looked for, as the model draws it"
+        : "The face as the model draws it";
       byId("preview-words").textContent = isAdjusted ? "what is looked for" : "as the model sees it";
     } catch (problem) {
       byId("preview").hidden = true;

@@ -60,7 +60,10 @@ export function asAddress(query) {
 /** What `asAddress` wrote; `lostPicture`: the name of a file that somebody else has. */
 export function fromAddress(address) {
   const words = new URLSearchParams(address);
-  const like = words.getAll("like").map((text) => /^([^:]*):([^:]*):(.+)$/s.exec(text)).filter(Boolean);
+  const like = words
+    .getAll("like")
+    .map((text) => /^([^:]*):([^:]*):(.+)$/s.exec(text))
+    .filter(Boolean);
   return {
     lostPicture: words.get("picture"),
     query: {
@@ -81,7 +84,10 @@ export function fromAddress(address) {
 }
 
 function numbersOf(texts) {
-  const pairs = texts.map((text) => [text.slice(0, text.lastIndexOf(":")), Number(text.slice(text.lastIndexOf(":") + 1))]);
+  const pairs = texts.map((text) => [
+    text.slice(0, text.lastIndexOf(":")),
+    Number(text.slice(text.lastIndexOf(":") + 1)),
+  ]);
   return Object.fromEntries(pairs.filter(([name, value]) => name && Number.isFinite(value)));
 }
 

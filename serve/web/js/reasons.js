@@ -23,7 +23,9 @@ export function reasonsOf(hit, query, spaces) {
       attribute,
       isAsked: isMain && asked.has(attribute),
     });
-    const attributes = Object.entries(part.attributes).map(([name, distance]) => piece(nameInWords(name), distance, name));
+    const attributes = Object.entries(part.attributes).map(([name, distance]) =>
+      piece(nameInWords(name), distance, name),
+    );
     return [...attributes, piece(attributes.length ? "all else" : spaceInWords(part.space, spaces), part.rest, null)];
   });
   return pieces.filter((piece) => piece.distance > 0).sort((a, b) => b.isAsked - a.isAsked || b.distance - a.distance);

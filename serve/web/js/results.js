@@ -45,7 +45,12 @@ export class ResultGrid {
     const image = known?.querySelector("img") ?? faceImage(hit.id, "");
     const open = make(
       "button",
-      { type: "button", class: "face-button", "aria-label": `Number ${hit.rank}, face ${hit.id}: details`, onclick: () => this.#handlers.onopen(hit) },
+      {
+        type: "button",
+        class: "face-button",
+        "aria-label": `Number ${hit.rank}, face ${hit.id}: details`,
+        onclick: () => this.#handlers.onopen(hit),
+      },
       image,
     );
     card.replaceChildren(
@@ -63,14 +68,28 @@ export class ResultGrid {
   }
 
   #findButton({ id }) {
-    return make("button", { type: "button", class: "small", "aria-label": `Look for faces like ${id}`, onclick: () => this.#handlers.onfind(id) }, "Look for");
+    return make(
+      "button",
+      {
+        type: "button",
+        class: "small",
+        "aria-label": `Look for faces like ${id}`,
+        onclick: () => this.#handlers.onfind(id),
+      },
+      "Look for",
+    );
   }
 
   #likeMenu({ id }) {
     const buttons = this.#spaces.map((space) =>
       make(
         "button",
-        { type: "button", class: "small", onclick: (event) => this.#like(event, id, space), "aria-label": `Also like the ${spaceInWords(space, this.#spaces)} of ${id}` },
+        {
+          type: "button",
+          class: "small",
+          onclick: (event) => this.#like(event, id, space),
+          "aria-label": `Also like the ${spaceInWords(space, this.#spaces)} of ${id}`,
+        },
         nameInWords(spaceInWords(space, this.#spaces)),
       ),
     );

@@ -48,9 +48,21 @@ export class SearchTab {
     });
     this.summary = make("p", { class: "summary" });
     this.more = make("button", { type: "button", hidden: true, onclick: () => this.#more() }, "More faces");
-    this.share = make("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.#share() }, "Copy link");
+    this.share = make(
+      "button",
+      { type: "button", class: "quiet", hidden: true, onclick: () => this.#share() },
+      "Copy link",
+    );
     this.head = make("div", { class: "row head" }, make("h2", {}, "Nearest faces"), this.summary, this.share);
-    this.stage = make("section", { "aria-label": "Nearest faces" }, this.welcome, this.head, this.grid.element, make("div", { class: "row" }, this.more));
+    this.stage = make(
+      "section",
+      { "aria-label": "Nearest faces" },
+      this.welcome,
+      this.head,
+      this.sliders.chips,
+      this.grid.element,
+      make("div", { class: "row" }, this.more),
+    );
     this.soon = debounced(() => this.#search(), SEARCH_MS);
     state.addEventListener("change", ({ detail: { before } }) => this.#follow(before));
     this.#offer();
@@ -107,8 +119,9 @@ export class SearchTab {
 
   async #search() {
     const query = this.#state.now;
-    if (!canSearch(query) || query.tab !== "search") return this.#latest.stop();
-    this.stage.classList.add("busy");
+    const isAsked = canSearch(query) && query.tab === "search";
+    this.stage.classList.toggle("busy", isAsked);
+    if (!isAsked) return this.#latest.stop();
     try {
       const result = await this.#latest.run((signal) => search(searchQuestion(query, 1), signal));
       if (!result) return;
@@ -148,7 +161,8 @@ export class SearchTab {
     const certain = exact
       ? make("span", { class: "badge good", title: "No face that may be found is nearer than these." }, "exact")
       : make("span", { class: "badge", title: "Some nearer faces may be missing." }, `about ${percent(recall)} found`);
-    const part = covered < 1 && make("span", { class: "badge warn" }, `only ${percent(covered)} of the collection answered`);
+    const part =
+      covered < 1 && make("span", { class: "badge warn" }, `only ${percent(covered)} of the collection answered`);
     const words = shown ? `${count(shown, "face", "faces")} of ${rows.toLocaleString("en")}` : "No face fits.";
     this.summary.replaceChildren(words, " ", certain, ...(part ? [" ", part] : []));
     say(`${this.summary.textContent}${shown ? `, the first is ${this.grid.element.firstChild.dataset.id}` : ""}`);
@@ -177,10 +191,19 @@ export class SearchTab {
   }
 
   async #share() {
-    const isCopied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
+    const isCopied = await navigator.clipboard?.writeText(location.href).then(
+      () => true,
+      () => false,
+    );
     const hasFile = Boolean(this.#state.now.face?.file);
-    this.share.textContent = !isCopied ? "Copy it from the address bar" : hasFile ? "Copied, without the picture" : "Copied";
+    this.share.textContent = !isCopied
+      ? "Copy it from the address bar"
+      : hasFile
+        ? "Copied, without the picture"
+        : "Copied";
     say(this.share.textContent);
-    setTimeout(() => { this.share.textContent = "Copy link"; }, 2000);
+    setTimeout(() => {
+      this.share.textContent = "Copy link";
+    }, 2000);
   }
 }

@@ -1,6 +1,6 @@
 /** A list of attributes with sliders, in groups, searchable. */
 
-import { make } from "./dom.js";
+import { byId, make } from "./dom.js";
 import { grouped, nameInWords } from "./words.js";
 
 /**
@@ -17,7 +17,10 @@ import { grouped, nameInWords } from "./words.js";
  * @property {(attribute: string) => number} rest the position where nothing is said
  */
 
-/** `onset(kind, attribute, value)`: a slider was moved; value null: set back. */
+/**
+ * `onset(kind, attribute, value)`: a slider was moved; value null: set back. `element`: the sliders; `chips`: what is
+ * set, for a place where they push no slider away from under a hand.
+ */
 export class SliderPanel {
   #rows = new Map();
   #onset;
@@ -27,6 +30,7 @@ export class SliderPanel {
     this.#scales = scales;
     this.#onset = onset;
     this.changed = make("span", { class: "badge", hidden: true });
+    this.chips = make("ul", { class: "chips", "aria-label": "What is set" });
     this.groups = make("div", { class: "groups" });
     this.find = make("input", {
       type: "search",
@@ -56,7 +60,11 @@ export class SliderPanel {
         "details",
         { class: "group", open: true },
         make("summary", {}, make("h3", {}, title)),
-        make("ul", {}, members.map((attribute) => this.#row(attribute, kindsOf(attribute)))),
+        make(
+          "ul",
+          {},
+          members.map((attribute) => this.#row(attribute, kindsOf(attribute))),
+        ),
       ),
     );
     this.groups.replaceChildren(...groups);
@@ -69,20 +77,48 @@ export class SliderPanel {
       for (const { scale, slider } of sliders) slider.show(query[scale.kind][attribute]);
     }
     // Also what a link says of attributes that are not here, so that it can be set back.
-    const set = this.#scales.reduce((sum, { kind }) => sum + Object.keys(query[kind]).length, 0);
-    this.changed.hidden = this.reset.disabled = set === 0;
-    this.changed.textContent = `${set} set`;
+    const chips = this.#scales.flatMap((scale) =>
+      Object.entries(query[scale.kind]).map(([attribute, value]) => this.#chip(scale, attribute, value)),
+    );
+    this.chips.replaceChildren(...chips);
+    this.changed.hidden = this.chips.hidden = this.reset.disabled = chips.length === 0;
+    this.changed.textContent = `${chips.length} set`;
+  }
+
+  #chip(scale, attribute, value) {
+    const words = `${nameInWords(attribute)}: ${scale.words(value)}`;
+    const setBack = () => {
+      this.#onset(scale.kind, attribute, null);
+      (this.chips.querySelector("button") ?? byId("stage")).focus();
+    };
+    return make(
+      "li",
+      {},
+      make(
+        "button",
+        { type: "button", class: `small chip ${scale.kind}`, "aria-label": `${words}; set back`, onclick: setBack },
+        words,
+        make("span", { class: "cross" }, "✕"),
+      ),
+    );
   }
 
   #row(attribute, kinds) {
     const sliders = this.#scales
       .filter((scale) => kinds.includes(scale.kind))
-      .map((scale) => ({ scale, slider: new Slider(scale, attribute, (value) => this.#onset(scale.kind, attribute, value)) }));
+      .map((scale) => ({
+        scale,
+        slider: new Slider(scale, attribute, (value) => this.#onset(scale.kind, attribute, value)),
+      }));
     const row = make(
       "li",
       { class: "attribute" },
       make("span", { class: "name" }, nameInWords(attribute)),
-      make("div", { class: "sliders" }, sliders.map(({ slider }) => slider.element)),
+      make(
+        "div",
+        { class: "sliders" },
+        sliders.map(({ slider }) => slider.element),
+      ),
     );
     this.#rows.set(attribute, { row, sliders });
     return row;
@@ -123,7 +159,13 @@ class Slider {
     this.words = make("span", { class: "value" });
     this.back = make(
       "button",
-      { type: "button", class: "back", tabindex: -1, "aria-label": `${scale.label(nameInWords(attribute))}: set back`, onclick: () => onset(null) },
+      {
+        type: "button",
+        class: "back",
+        tabindex: -1,
+        "aria-label": `${scale.label(nameInWords(attribute))}: set back`,
+        onclick: () => onset(null),
+      },
       "×",
     );
     this.element = make("div", { class: `slider ${scale.kind}` }, this.range, this.words, this.back);

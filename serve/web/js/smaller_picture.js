@@ -3,7 +3,7 @@
 const LARGE_BYTES = 1_000_000;
 const LONGEST_SIDE = 1600;
 
-/** The picture itself, or a JPEG of fewer pixels where it is large. What the browser cannot read is left to the server. */
+/** The picture, or a JPEG of fewer pixels where it is large. What the browser cannot read is left to the server. */
 export async function smallerPicture(file) {
   if (file.size <= LARGE_BYTES) return file;
   const bitmap = await createImageBitmap(file).catch(() => null);
@@ -12,5 +12,7 @@ export async function smallerPicture(file) {
   const canvas = new OffscreenCanvas(Math.round(scale * bitmap.width), Math.round(scale * bitmap.height));
   canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
-  return new File([await canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 })], file.name, { type: "image/jpeg" });
+  return new File([await canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 })], file.name, {
+    type: "image/jpeg",
+  });
 }

@@ -10,7 +10,9 @@ export class Tabs {
   /** `tabs`: {title, controls, stage} by name. */
   constructor(state, tabs) {
     [this.#state, this.#tabs] = [state, tabs];
-    this.#buttons = Object.fromEntries(Object.entries(tabs).map(([name, { title }]) => [name, this.#button(name, title)]));
+    this.#buttons = Object.fromEntries(
+      Object.entries(tabs).map(([name, { title }]) => [name, this.#button(name, title)]),
+    );
     byId("tabs").replaceChildren(...Object.values(this.#buttons));
     byId("panels").replaceChildren(...Object.values(tabs).map(({ controls }) => controls));
     byId("stages").replaceChildren(...Object.values(tabs).map(({ stage }) => stage));

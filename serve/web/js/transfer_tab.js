@@ -2,7 +2,7 @@
 
 import { transfer } from "./api.js";
 import { faceImage, openCollection, welcome } from "./collection.js";
-import { Latest, make } from "./dom.js";
+import { Latest, make, showPicture } from "./dom.js";
 import { clearProblem, showProblem } from "./notices.js";
 import { transferQuestion } from "./query.js";
 import { nameInWords } from "./words.js";
@@ -19,14 +19,25 @@ export class TransferTab {
     [this.#state, this.#examples] = [state, served.examples];
     this.#method = served.methods.find(({ verbs }) => verbs.includes("transfer"));
     this.list = make("ul", { class: "likes" });
-    this.controls = make("section", { class: "card", "aria-labelledby": "transfer-title" }, make("h2", { id: "transfer-title" }, "Take over"), this.list);
+    this.controls = make(
+      "section",
+      { class: "card", "aria-labelledby": "transfer-title" },
+      make("h2", { id: "transfer-title" }, "Take over"),
+      this.list,
+    );
     this.picture = make("img", { alt: "The face with the features of others", width: 256, height: 256, hidden: true });
     this.welcome = welcome({
       title: "Choose a face to change",
       examples: served.examples,
       onchoose: (id) => state.change({ face: { id } }),
     });
-    this.result = make("div", { class: "stack" }, make("h2", {}, "With the features of others"), make("p", { class: "hint" }, "Choose whose each feature is to be."), this.picture);
+    this.result = make(
+      "div",
+      { class: "stack" },
+      make("h2", {}, "With the features of others"),
+      make("p", { class: "hint" }, "Choose whose each feature is to be."),
+      this.picture,
+    );
     this.stage = make("section", { "aria-label": "Face with features of others" }, this.welcome, this.result);
     state.addEventListener("change", ({ detail: { before } }) => before.face !== state.now.face && this.#show());
     this.#show();
@@ -54,8 +65,22 @@ export class TransferTab {
       {},
       id && faceImage(id, ""),
       make("span", { class: "name" }, id ? `${words} of ${id}` : words),
-      make("button", { type: "button", class: "small", "aria-label": `${words}: choose whose`, onclick: choose }, "Choose"),
-      id && make("button", { type: "button", class: "quiet", "aria-label": `${words}: keep its own`, onclick: () => this.#take(feature, null) }, "×"),
+      make(
+        "button",
+        { type: "button", class: "small", "aria-label": `${words}: choose whose`, onclick: choose },
+        "Choose",
+      ),
+      id &&
+        make(
+          "button",
+          {
+            type: "button",
+            class: "quiet",
+            "aria-label": `${words}: keep its own`,
+            onclick: () => this.#take(feature, null),
+          },
+          "×",
+        ),
     );
   }
 
@@ -74,8 +99,7 @@ export class TransferTab {
       const drawn = await this.#latest.run((signal) => transfer(question, signal));
       if (!drawn) return;
       clearProblem("transfer");
-      URL.revokeObjectURL(this.picture.src);
-      this.picture.src = URL.createObjectURL(drawn);
+      showPicture(this.picture, drawn);
     } catch (problem) {
       showProblem("transfer", problem, () => this.#draw());
     }

@@ -1,4 +1,4 @@
-/** Names and numbers as a person reads them. No list of attributes: what a method brings is sorted by parts of a face. */
+/** Names and numbers as a person reads them. No list of attributes: their names are sorted by parts of a face. */
 
 // The first that fits counts, so that eyeglasses are worn before they are eyes.
 const GROUPS = [
@@ -15,7 +15,10 @@ const OTHER = "As a whole";
 
 /** "Mouth_Slightly_Open" -> "Mouth slightly open". */
 export function nameInWords(name) {
-  const words = name.replaceAll("_", " ").replace(/([a-z])([A-Z])/g, "$1 $2").replace(/\bo clock\b/i, "o’clock");
+  const words = name
+    .replaceAll("_", " ")
+    .replace(/([a-z])([A-Z])/g, "$1 $2")
+    .replace(/\bo clock\b/i, "o’clock");
   return words.charAt(0).toUpperCase() + words.slice(1).toLowerCase();
 }
 
@@ -40,7 +43,9 @@ export function grouped(attributes) {
 
 /** Three digits that matter, or all before the point: 0.0331, 12.3, 1,234. */
 export function number(value) {
-  return value.toLocaleString("en", { maximumSignificantDigits: Math.max(3, Math.ceil(Math.log10(Math.abs(value) + 1))) });
+  return value.toLocaleString("en", {
+    maximumSignificantDigits: Math.max(3, Math.ceil(Math.log10(Math.abs(value) + 1))),
+  });
 }
 
 export function percent(share) {
