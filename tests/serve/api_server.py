@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 import httpx
@@ -59,3 +60,11 @@ def received(connection: socket.socket) -> bytes:
     except (TimeoutError, ConnectionResetError):
         pass
     return content
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what the server does after its answer was sent: it counts and logs it."""
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.01)

@@ -10,7 +10,7 @@ import pytest
 
 from serve.http import make_app
 from serve.settings import ApiSettings, Limits
-from tests.serve.api_server import ApiServer, received
+from tests.serve.api_server import ApiServer, received, until
 from tests.serve.stub_backend import StubBackend
 
 BODY_BYTES = 50_000
@@ -41,13 +41,6 @@ def head(path: str, **headers: str) -> bytes:
     return "\r\n".join([*lines, *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]).encode()
 
 
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.01)
-
-
 def counted(server: ApiServer, line: str) -> float:
     found = [each for each in server.client.get("/metrics").text.splitlines() if each.startswith(line)]
     return float(found[0].rsplit(" ", 1)[1]) if found else 0.0
@@ -75,7 +68,7 @@ def test_a_body_without_end_is_cut_where_the_limit_is(start: Start) -> None:
         except (BrokenPipeError, ConnectionResetError):
             pass
         assert sent < 10_000 * len(chunk)
-    assert counted(server, 'raypipe_serve_errors_total{kind="too-large"}') == 1
+    until(lambda: counted(server, 'raypipe_serve_errors_total{kind="too-large"}') == 1)
 
 
 def test_a_body_of_the_longest_length_is_read(start: Start) -> None:
@@ -169,7 +162,7 @@ def test_overload_is_shed_and_over_at_once(start: Start) -> None:
         told = sorted(answer.result() for answer in answers)
     assert told == [(200, "")] * 2 + [(429, "1")] * 10
     assert [ask(i)[0] for i in range(5)] == [200] * 5
-    assert counted(server, 'raypipe_serve_errors_total{kind="overloaded"}') == 10
+    until(lambda: counted(server, 'raypipe_serve_errors_total{kind="overloaded"}') == 10)
 
 
 def test_an_answer_that_takes_too_long_is_given_up(start: Start) -> None:
