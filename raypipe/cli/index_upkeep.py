@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from raypipe.errors import WrongUsage
 from raypipe.pipeline.index.changes import compact, delete
 from raypipe.pipeline.index.config import ROWS_PER_SHARD
 from raypipe.pipeline.index.info import index_info
-from raypipe.retrieval.verify import problems
+from raypipe.retrieval.verify import verify
 
 Index = Annotated[str, typer.Argument(metavar="INDEX", help="The index: a folder or any fsspec URI.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")]
@@ -62,13 +63,17 @@ def verify_command(
     as_json: AsJson = False,
 ) -> None:
     """Check every file's hash, every count, and some answers against the plain computation. Exit code 1: problems."""
-    found = problems(index, queries=queries)
+    found = verify(index, queries=queries)
     info = index_info(index)
     if as_json:
-        typer.echo(json.dumps({"index": index, "version": info.version, "problems": found}, indent=2))
+        typer.echo(json.dumps({"index": index, "version": info.version, **dataclasses.asdict(found)}, indent=2))
     else:
-        typer.echo("\n".join(found) or f"{index}: version {info.version} is whole, {info.checked_words(queries)}")
-    raise typer.Exit(1 if found else 0)
+        whole = f"{index}: version {info.version} is whole, {info.checked_words(queries)}"
+        told = [
+            f"{space}: a factory's index finds {recall:.1%} of the true hits" for space, recall in found.recalls.items()
+        ]
+        typer.echo("\n".join([*(found.problems or [whole]), *told]))
+    raise typer.Exit(1 if found.problems else 0)
 
 
 def info_command(index: Index, as_json: AsJson = False) -> None:

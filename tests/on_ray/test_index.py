@@ -19,7 +19,7 @@ from raypipe.errors import ImpossibleCluster, RaypipeError
 from raypipe.on_ray.index import RunOnRay, workers_on_cluster
 from raypipe.on_ray.settings import IndexOnRay
 from raypipe.retrieval.manifest import read_manifest, versions
-from raypipe.retrieval.verify import problems
+from raypipe.retrieval.verify import verify
 from tests.on_ray.faults import when
 from tests.pipeline.index.indexing import build, copied_codes
 from tests.pipeline.search.small_collection import SmallCollection, make_collection
@@ -66,7 +66,7 @@ def test_the_same_bytes_as_in_one_process(
     summary = build(small, tmp_path / "index", shards=SHARDS, runner=on_ray())
     assert summary.run["shards"] == SHARDS
     assert manifest_of(tmp_path / "index") == expected
-    assert problems(str(tmp_path / "index")) == []
+    assert verify(str(tmp_path / "index")).problems == []
 
 
 def test_killed_workers_cost_nothing_but_time(
@@ -90,7 +90,7 @@ def test_killed_workers_cost_nothing_but_time(
         build(small, tmp_path / "index", shards=SHARDS, runner=on_ray())
     assert killed
     assert manifest_of(tmp_path / "index") == expected
-    assert problems(str(tmp_path / "index")) == []
+    assert verify(str(tmp_path / "index")).problems == []
 
 
 def test_a_part_that_cannot_be_read_is_one_clear_error(

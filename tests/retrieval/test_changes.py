@@ -13,7 +13,7 @@ from raypipe.retrieval.build import build
 from raypipe.retrieval.changes import append, compact, delete, sweep
 from raypipe.retrieval.index import open_index
 from raypipe.retrieval.manifest import Binding, publish, read_manifest, versions
-from raypipe.retrieval.verify import problems
+from raypipe.retrieval.verify import verify
 from tests.retrieval.searching import BINDINGS, NAME, aims, blocks, built, names, tiny_settings, weighted_space
 
 SPACE = weighted_space(2, 4)
@@ -89,7 +89,7 @@ def test_compact_keeps_every_answer_and_nothing_of_what_was_deleted(tmp_path: Pa
     assert kept == {file.name for file in manifest.files()} | {"manifest-000004.json"}
     erased = VECTORS[3, 2:].tobytes()
     assert not any(erased in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    assert problems(str(tmp_path)) == []
+    assert verify(str(tmp_path)).problems == []
 
 
 def test_compact_keeps_the_very_bits_of_a_cosine(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_sweep_deletes_leftovers_and_no_foreign_file(tmp_path: Path) -> None:
     assert (tmp_path / "run.json").exists()
     assert not (tmp_path / ".staging-x").exists()
     assert not (tmp_path / "shards" / "0123").exists()
-    assert problems(str(tmp_path)) == []
+    assert verify(str(tmp_path)).problems == []
 
 
 def test_on_an_object_store_all_operations_leave_a_whole_index(bucket: str, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_on_an_object_store_all_operations_leave_a_whole_index(bucket: str, tmp_
     append(uri, BINDINGS, blocks(names(20, 40), VECTORS[40:]), rows_per_shard=15, cache=tmp_path / "cache")
     assert delete(uri, names(10), cache=tmp_path / "cache") == 10
     compact(uri, rows_per_shard=100, cache=tmp_path / "cache")
-    assert problems(uri, cache=tmp_path / "cache") == []
+    assert verify(uri, cache=tmp_path / "cache").problems == []
     index = open_index(uri, cache=tmp_path / "cache")
     (answer,) = index.search([aims(SPACE, VECTORS[30])], Wish(k=200), asked=BINDINGS)
     assert sorted(hit.id for hit in answer.hits) == names(50, 10)

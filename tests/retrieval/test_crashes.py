@@ -19,7 +19,7 @@ from raypipe.retrieval.changes import append, compact, delete, rename_codes, swe
 from raypipe.retrieval.index import open_index
 from raypipe.retrieval.manifest import Manifest, read_manifest
 from raypipe.retrieval.space import Aim, make_target
-from raypipe.retrieval.verify import problems
+from raypipe.retrieval.verify import verify
 from tests.retrieval.searching import bindings, blocks, names, tiny_settings, weighted_space
 
 SPACES = {"m.w": weighted_space(2, 4), "m.cos": SearchSpace(3, "cosine")}
@@ -105,7 +105,7 @@ def test_killed_at_any_write_the_index_is_the_old_or_the_new_one(
             operation(folder)
         assert state(folder) == new
         sweep(str(folder))
-        assert problems(str(folder), queries=0) == []
+        assert verify(str(folder), queries=0).problems == []
     assert seen_old
     assert kill_at >= 2
 

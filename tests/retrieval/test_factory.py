@@ -16,7 +16,7 @@ from raypipe.retrieval.filters import Between
 from raypipe.retrieval.index import Index, open_index
 from raypipe.retrieval.manifest import read_manifest
 from raypipe.retrieval.space import Aim, make_target
-from raypipe.retrieval.verify import problems
+from raypipe.retrieval.verify import verify
 from tests.retrieval.searching import (
     BINDINGS,
     NAME,
@@ -137,7 +137,7 @@ def test_an_index_by_factory_can_be_appended_to_and_compacted(tmp_path: Path) ->
     built(tmp_path, SPACE, VECTORS[:2000], settings=IndexSettings(factory="IVF16,Flat", axes=14))
     append(str(tmp_path), BINDINGS, blocks(names(1000, 2000), VECTORS[2000:]), rows_per_shard=500)
     compact(str(tmp_path), rows_per_shard=ROWS)
-    assert problems(str(tmp_path)) == []
+    assert verify(str(tmp_path)).problems == []
     assert [shard.rows for shard in read_manifest(str(tmp_path)).shards] == [ROWS]
     assert recall(open_index(str(tmp_path)), Wish(k=10), {}) > 0.85
 

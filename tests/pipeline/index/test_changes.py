@@ -24,7 +24,7 @@ from raypipe.pipeline.index.info import index_info
 from raypipe.pipeline.index.job import lease_uri
 from raypipe.pipeline.info import dataset_info, describe
 from raypipe.retrieval.manifest import read_manifest
-from raypipe.retrieval.verify import problems
+from raypipe.retrieval.verify import verify
 from tests.pipeline.encode.test_job import config_for, encode_locally
 from tests.pipeline.index.indexing import (
     append,
@@ -113,7 +113,7 @@ def test_after_a_compaction_the_index_is_bound_to_the_new_codes(
     assert list(manifest.sources.items()) == [(storage.sha256((codes / "manifest.json").read_bytes()), str(codes))]
     assert [(shard.rows, shard.deleted) for shard in manifest.shards] == [(FACES - 4, None)]
     assert found(small, index) == before
-    assert problems(str(index)) == []
+    assert verify(str(index)).problems == []
     info = index_info(str(index))
     assert (info.rows, info.deleted, info.versions, info.sources[0].state) == (
         FACES - 4,
@@ -202,7 +202,7 @@ def test_codes_and_index_on_an_object_store(
     build(small, f"s3://{bucket}/index", f"s3://{bucket}/codes", shards=2)
     assert delete(f"s3://{bucket}/index", ids(small), print).deleted == 4
     assert compacted(f"s3://{bucket}/index") == {f"s3://{bucket}/codes": 4}
-    assert problems(f"s3://{bucket}/index") == []
+    assert verify(f"s3://{bucket}/index").problems == []
     assert dataset_info(f"s3://{bucket}/codes").statuses == {"ok": FACES - 4, "deleted": 4}
 
 
@@ -227,10 +227,10 @@ def test_killed_at_any_write_the_answers_are_right_and_running_again_finishes(
         for lease in (*(index / "_index").glob("[!p]*.json"), codes / "_raypipe" / "lease.json"):
             lease.unlink(missing_ok=True)  # of a process that is dead, as this one is not
         assert found(small, index) == before
-        assert problems(str(index), queries=0) == []
+        assert verify(str(index), queries=0).problems == []
         compacted(index)
         assert found(small, index) == before
-        assert problems(str(index), queries=0) == []
+        assert verify(str(index), queries=0).problems == []
         assert rows_of(codes) == expected
         assert (codes / "manifest.json").read_bytes() == manifest
         assert index_info(str(index)).sources[0].state == "unchanged"

@@ -26,7 +26,7 @@ from raypipe.pipeline.search.searcher import open_searcher
 from raypipe.retrieval.build import IndexSettings
 from raypipe.retrieval.index import open_index
 from raypipe.retrieval.manifest import SpaceEntry, read_manifest, versions
-from raypipe.retrieval.verify import problems
+from raypipe.retrieval.verify import verify
 from raypipe.weights import open_bundle, save_bundle
 from tests.pipeline.index.indexing import append, build, change_part, copied_codes, found, other_codes, shard_names
 from tests.pipeline.search.small_collection import ATTRIBUTES, FACES, W_PLUS, SmallCollection
@@ -40,7 +40,7 @@ def test_answers_are_those_of_the_plain_computation(small: SmallCollection, tmp_
     assert [id_ for id_, _ in hits] == small.nearest(distances)
     assert [distance for _, distance in hits] == pytest.approx(sorted(distances), rel=1e-4, abs=1e-6)
     assert len(shard_names(tmp_path / "index")) == max(1, shards)
-    assert problems(str(tmp_path / "index")) == []
+    assert verify(str(tmp_path / "index")).problems == []
 
 
 def test_labels_are_the_datasets_own_and_every_row_knows_its_place(small: SmallCollection, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_appended_faces_are_found_and_appending_again_does_nothing(small: SmallC
     again = append(small, tmp_path / "index", more, small.codes)
     assert (again.run["rows"], again.run["bottleneck"]) == (0, "nothing was left to do")
     assert versions(str(tmp_path / "index")) == before
-    assert problems(str(tmp_path / "index")) == []
+    assert verify(str(tmp_path / "index")).problems == []
     with pytest.raises(WrongUsage, match="no index at"):
         append(small, tmp_path / "nothing", more)
 
@@ -240,7 +240,7 @@ def test_a_shard_whose_files_are_gone_is_made_again(small: SmallCollection, tmp_
     counting = Counting()
     build(small, tmp_path / "index", shards=5, runner=counting)
     assert len(counting.asked) == 4
-    assert problems(str(tmp_path / "index")) == []
+    assert verify(str(tmp_path / "index")).problems == []
 
 
 def test_other_settings_do_not_go_on_with_what_is_staged(small: SmallCollection, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_other_settings_do_not_go_on_with_what_is_staged(small: SmallCollection,
         build(small, tmp_path / "index", shards=5, runner=KilledAfter())
     build(small, tmp_path / "index", shards=2, precision="float16")
     assert len(list((tmp_path / "index" / "shards").rglob("labels.arrow"))) == 2
-    assert problems(str(tmp_path / "index")) == []
+    assert verify(str(tmp_path / "index")).problems == []
 
 
 def test_on_an_object_store(small: SmallCollection, tmp_path: Path, bucket: str, s3_server: Any) -> None:
