@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class Cluster:
 class ServiceTimes:
     """How the seconds of a shard's part vary, as factors of the typical time.
 
-    ``queries``: of a query on all shards (some preferences cost more); ``parts``: of one part beside its query's others.
+    ``queries``: of a query on all shards (some preferences cost more); ``parts``: of one part among its query's.
     """
 
     queries: Array
@@ -71,11 +72,14 @@ def _column(arrivals_Q: Array, seconds_QS: Array, cluster: Cluster) -> Array:
     nodes = [[0.0] * cluster.cores for _ in range(cluster.replicas)]
     done_Q = arrivals_Q.copy()
     for query, now in enumerate(arrivals_Q.tolist()):
-        free = min(nodes, key=lambda node: sum(max(0.0, moment - now) for moment in node))  # noqa: B023 (used at once)
-        last = now
+        free, last = min(nodes, key=partial(_work_left, now)), now
         for seconds in seconds_QS[query].tolist():
             end = max(now, free[0]) + seconds
             heapq.heapreplace(free, end)
             last = max(last, end)
         done_Q[query] = last
     return done_Q
+
+
+def _work_left(now: float, node: list[float]) -> float:
+    return sum(max(0.0, moment - now) for moment in node)
