@@ -22,12 +22,15 @@ def page(document: dict[str, Any]) -> str:
     """The whole page; it has no scripts."""
     info = document["info"]
     body = "\n".join(_paths(document))
+    parts = "\n".join(_fields(document, name, name) for name in sorted(document["components"]["schemas"]))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(info["title"])} API</title>'
         f'<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="{STYLE_ADDRESS}">'
+        f'<link rel="icon" href="icon.svg">'
         f"<h1>{escape(info['title'])} API, version {escape(info['version'])}</h1>"
         f"<p>{_text(info['description'])}</p>"
-        f'<p>For programs: <a href="openapi.json">openapi.json</a></p>{body}</html>'
+        f'<p>For programs: <a href="openapi.json">openapi.json</a></p>{body}'
+        f"<h2>All parts of questions and answers</h2>{parts}</html>"
     )
 
 
