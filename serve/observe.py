@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve.metrics import Metrics
 
 HEADERS: Mapping[str, str] = {
+    # Where nothing else is said: the page's modules must not be mixed with those of another version.
+    "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",

@@ -59,6 +59,21 @@ def test_a_picture_is_uploaded(page: Page, api: ApiServer) -> None:
     expect(page.locator("#preview-picture")).to_be_visible()
 
 
+def test_a_picture_is_dropped_anywhere(page: Page, api: ApiServer) -> None:
+    page.goto(api.url)
+    page.locator(".choice img").first.wait_for()
+    held = page.evaluate_handle(
+        """bytes => {
+          const held = new DataTransfer();
+          held.items.add(new File([new Uint8Array(bytes)], "me.png", { type: "image/png" }));
+          return held;
+        }""",
+        list(picture_bytes(5, "PNG")),
+    )
+    page.locator("#stage").dispatch_event("drop", {"dataTransfer": held})
+    wait_until(lambda: ids_shown(page)[:1] == ["face-05"], page)
+
+
 def test_sliders_change_what_is_found_and_drawn(page: Page, api: ApiServer) -> None:
     face = {"id": "face-07"}
     page.goto(f"{api.url}/?face=face-07")
@@ -172,3 +187,18 @@ def test_only_labels_of_the_collection_are_offered(page: Page, api: ApiServer, c
     assert len(expected) < FACES - 1
     offered = page.locator("#labels option").evaluate_all("options => options.map(option => option.value)")
     assert offered == [f"{name} = " for name in ("Male", "age", "hair", "identity")]
+
+
+def test_nothing_is_asked_of_others(page: Page, api: ApiServer) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{api.url}/?face=face-07")
+    wait_until(lambda: ids_shown(page) != [], page)
+    assert len(asked) > HITS_A_PAGE
+    assert [url for url in asked if not url.startswith((f"{api.url}/", f"blob:{api.url}/"))] == []
+
+
+def test_modules_of_two_versions_are_not_mixed(api: ApiServer) -> None:
+    first = api.client.get("/js/app.js")
+    assert first.headers["cache-control"] == "no-cache"
+    assert api.client.get("/js/app.js", headers={"If-None-Match": first.headers["etag"]}).status_code == 304

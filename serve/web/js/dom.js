@@ -11,13 +11,25 @@ export function make(tag, properties = {}, ...children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
 /** The element with this id of index.html. */
 export function byId(id) {
   return document.getElementById(id);
+}
+
+/** A card that folds; open where there is room. `more`: beside the title. */
+export function folding(title, more, ...content) {
+  return make(
+    "details",
+    { class: "card foldable", open: !isNarrow() },
+    make("summary", {}, make("h2", {}, title), more),
+    make("div", { class: "folded" }, content),
+  );
 }
 
 /** Shows a Blob or what is at an address in an <img>. */

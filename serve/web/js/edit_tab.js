@@ -2,7 +2,7 @@
 
 import { edit } from "./api.js";
 import { welcome } from "./collection.js";
-import { debounced, isNarrow, Latest, make, showPicture } from "./dom.js";
+import { debounced, Latest, make, showPicture } from "./dom.js";
 import { clearProblem, say, showProblem } from "./notices.js";
 import { editQuestion } from "./query.js";
 import { editScale } from "./scales.js";
@@ -27,7 +27,6 @@ export class EditTab {
       onset: (kind, attribute, value) => state.set(kind, attribute, value),
       onreset: () => state.change({ edits: {} }),
     });
-    this.sliders.element.open = !isNarrow();
     this.controls = make("div", { class: "stack" }, this.#methodChoice(), this.sliders.element);
     this.welcome = welcome({
       title: "Choose a face to edit",

@@ -1,6 +1,6 @@
 /** Which faces may be found, and in which space. */
 
-import { isNarrow, make } from "./dom.js";
+import { folding, make } from "./dom.js";
 import { spaceInWords } from "./words.js";
 
 const IDENTITY = "identity";
@@ -31,10 +31,9 @@ export class Limits {
       id: "one",
       onchange: () => state.change({ onePerPerson: this.one.checked }),
     });
-    this.element = make(
-      "details",
-      { class: "card foldable", open: !isNarrow() },
-      make("summary", {}, make("h2", {}, "Which faces")),
+    this.element = folding(
+      "Which faces",
+      null,
       make("label", { for: "space" }, "Compare by"),
       this.space,
       served.labels.length > 0 && [

@@ -2,7 +2,7 @@
 
 import { encode, search } from "./api.js";
 import { welcome } from "./collection.js";
-import { debounced, isNarrow, Latest, make } from "./dom.js";
+import { debounced, Latest, make } from "./dom.js";
 import { openDetails } from "./details.js";
 import { LikeList } from "./like_list.js";
 import { clearProblem, say, showProblem } from "./notices.js";
@@ -34,7 +34,6 @@ export class SearchTab {
       onset: (kind, attribute, value) => state.set(kind, attribute, value),
       onreset: () => state.change({ adjust: {}, prefer: {} }),
     });
-    this.sliders.element.open = !isNarrow();
     this.likes = new LikeList(state, spaces);
     this.limits = new Limits(state, served);
     this.preview = new Preview(state, served);

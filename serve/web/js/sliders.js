@@ -1,6 +1,6 @@
 /** A list of attributes with sliders, in groups, searchable. */
 
-import { byId, make } from "./dom.js";
+import { byId, folding, make } from "./dom.js";
 import { grouped, nameInWords } from "./words.js";
 
 /**
@@ -41,10 +41,9 @@ export class SliderPanel {
     });
     this.nothing = make("p", { class: "hint", hidden: true }, "No attribute of that name.");
     this.reset = make("button", { type: "button", class: "quiet", onclick: onreset, disabled: true }, "Set all back");
-    this.element = make(
-      "details",
-      { class: "card foldable attributes", open: true },
-      make("summary", {}, make("h2", {}, title), this.changed),
+    this.element = folding(
+      title,
+      this.changed,
       make("div", { class: "row" }, this.find, this.reset),
       this.groups,
       this.nothing,
