@@ -48,7 +48,8 @@ def _paths(document: dict[str, Any]) -> Iterator[str]:
 
 
 def _fields(document: dict[str, Any], reference: str, title: str) -> str:
-    schema = document["components"]["schemas"][reference.rsplit("/", 1)[1]]
+    """Of a schema, by its name or a reference to it."""
+    schema = document["components"]["schemas"][reference.rsplit("/", 1)[-1]]
     rows = "".join(
         f"<tr><td><code>{escape(name)}</code></td><td><code>{escape(_kind(field))}</code></td>"
         f"<td>{_text(field.get('description', ''))}</td></tr>"
