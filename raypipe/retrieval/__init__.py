@@ -5,3 +5,12 @@ prove), ``space_writer`` and ``stored_space``, ``shard_writer`` and ``shard`` (f
 ``aim_search``, ``joint_search`` and ``shard_search`` (one query on one shard), ``index`` (all shards), ``build``,
 ``manifest`` and ``changes`` (versions).
 """
+
+from raypipe.errors import WrongUsage
+
+try:
+    import faiss as _  # noqa: F401 (here, so that whatever needs it ends in one message)
+except ModuleNotFoundError as error:
+    raise WrongUsage(
+        "searching needs faiss, which is not installed: pip install 'raypipe[cpu]', or 'raypipe[gpu]' for a GPU"
+    ) from error
