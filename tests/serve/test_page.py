@@ -76,21 +76,45 @@ def test_a_picture_is_dropped_anywhere(page: Page, api: ApiServer) -> None:
 
 def test_sliders_change_what_is_found_and_drawn(page: Page, api: ApiServer) -> None:
     face = {"id": "face-07"}
+    plain, adjusted, heavy, ignored = (
+        ask(api, face=face),
+        ask(api, face=face, adjust={"Smiling": 1.0}),
+        ask(api, face=face, adjust={"Smiling": 1.0}, prefer={"Smiling": 1000}),
+        ask(api, face=face, adjust={"Smiling": 1.0}, prefer={"Smiling": 0}),
+    )
+    assert len({tuple(ids) for ids in (plain, adjusted, heavy, ignored)}) == 4
     page.goto(f"{api.url}/?face=face-07")
-    wait_for_ids(page, ask(api, face=face))
+    wait_for_ids(page, plain)
     expect(page.locator("#preview-words")).to_have_text("as the model sees it")
     page.get_by_label("Smiling: look for", exact=True).press("End")
-    wait_for_ids(page, ask(api, face=face, adjust={"Smiling": 1.0}))
+    wait_for_ids(page, adjusted)
     expect(page.locator("#preview-words")).to_have_text("what is looked for")
-    page.get_by_label("Smiling: how much it matters", exact=True).press("End")
-    wait_for_ids(page, ask(api, face=face, adjust={"Smiling": 1.0}, prefer={"Smiling": 1000}))
-    page.get_by_label("Smiling: how much it matters", exact=True).press("Home")
-    wait_for_ids(page, ask(api, face=face, adjust={"Smiling": 1.0}, prefer={"Smiling": 0}))
+    matters = page.get_by_label("Smiling: how much it matters", exact=True)
+    matters.press("End")
+    wait_for_ids(page, heavy)
+    matters.press("Home")
+    wait_for_ids(page, ignored)
     expect(page.locator(".attribute", has_text="Smiling").first).to_contain_text("do not care")
     page.get_by_role("button", name="Smiling: do not care; set back").click()
-    wait_for_ids(page, ask(api, face=face, adjust={"Smiling": 1.0}))
+    wait_for_ids(page, adjusted)
     page.get_by_role("button", name="Set all back").click()
-    wait_for_ids(page, ask(api, face=face))
+    wait_for_ids(page, plain)
+
+
+def test_the_preview_is_the_face_that_is_looked_for(page: Page, api: ApiServer) -> None:
+    page.goto(f"{api.url}/?face=face-07&adjust=Smiling:1")
+    preview = page.locator("#preview-picture")
+    expect(page.locator("#preview-words")).to_have_text("what is looked for")
+    drawn = preview.evaluate(
+        """async image => {
+          await image.decode();
+          const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext("2d");
+          canvas.drawImage(image, 0, 0);
+          return [...canvas.getImageData(0, 0, image.naturalWidth, image.naturalHeight).data];
+        }"""
+    )
+    expected = edited(api, face={"id": "face-07"}, adjust={"Smiling": 1.0})
+    np.testing.assert_array_equal(np.array(drawn, np.uint8).reshape(*expected.shape[:2], 4)[..., :3], expected)
 
 
 def test_a_slider_rests_where_the_face_is(page: Page, api: ApiServer) -> None:
