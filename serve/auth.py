@@ -29,8 +29,6 @@ SHORTEST = 16
 
 SCHEME = HTTPBearer(auto_error=False, scheme_name="token", description="A token from who runs the server.")
 
-OWN_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-
 
 @dataclass(frozen=True)
 class Tokens:
@@ -93,7 +91,7 @@ def _refuse_other_names(request: Request) -> None:
     host = request.headers.get("host", "")
     name = host if host.endswith("]") else host.rsplit(":", 1)[0]
     origin = request.headers.get("origin")
-    if name.lower() not in OWN_NAMES or (origin is not None and origin.split("://")[-1] != host):
+    if not ApiSettings(host=name.lower()).is_loopback or (origin is not None and origin.split("://")[-1] != host):
         raise Forbidden("without tokens, only this machine's own pages and programs may ask")
 
 

@@ -102,5 +102,8 @@ def test_without_tokens_other_sites_pages_are_refused() -> None:
     with ApiServer(make_app(StubBackend(), ApiSettings())) as server:
         own = {"Host": f"localhost:{server.port}", "Origin": f"http://localhost:{server.port}"}
         assert server.client.get("/v1/methods", headers=own).status_code == 200
-        for foreign in ({"Host": "rebound.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
+        for name in ("127.0.0.1", "127.1.2.3:80", "[::1]", "[::1]:8000", "LOCALHOST"):
+            assert server.client.get("/v1/methods", headers={"Host": name}).status_code == 200
+        names = ({"Host": "rebound.example"}, {"Host": "127.0.0.1.example"})
+        for foreign in (*names, {"Origin": "http://evil.example"}, {"Origin": "null"}):
             assert server.client.get("/v1/methods", headers=foreign).status_code == 403
