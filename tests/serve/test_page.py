@@ -105,9 +105,9 @@ def test_the_preview_is_the_face_that_is_looked_for(page: Page, api: ApiServer) 
     page.goto(f"{api.url}/?face=face-07&adjust=Smiling:1")
     preview = page.locator("#preview-picture")
     expect(page.locator("#preview-words")).to_have_text("what is looked for")
+    wait_until(lambda: bool(preview.evaluate("image => image.complete && image.naturalWidth > 0")), page)
     drawn = preview.evaluate(
-        """async image => {
-          await image.decode();
+        """image => {
           const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext("2d");
           canvas.drawImage(image, 0, 0);
           return [...canvas.getImageData(0, 0, image.naturalWidth, image.naturalHeight).data];
