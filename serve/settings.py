@@ -1,4 +1,4 @@
-"""How the HTTP side is set up."""
+"""How the HTTP side is set up, and what it is deployed as."""
 
 from __future__ import annotations
 
@@ -78,3 +78,76 @@ class ApiSettings:
             return ipaddress.ip_address(self.host.strip("[]")).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """How many processes do one thing.
+
+    Attributes:
+        least, most: replicas; where they differ, load decides.
+        ongoing: questions that a replica is at at the same time.
+        cpus, gpus: what a replica takes of its node, for placing it.
+        threads: that it computes with.
+    """
+
+    least: int = 1
+    most: int = 1
+    ongoing: int = 16
+    cpus: float = 1.0
+    gpus: float = 0.0
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.least <= self.most or min(self.ongoing, self.threads) < 1 or min(self.cpus, self.gpus) < 0:
+            raise WrongUsage(f"scaling: 1 <= least <= most, at least 1 ongoing and thread, nothing below 0; got {self}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batching:
+    """``most`` faces at once; the first of them waits ``wait_s`` for others."""
+
+    most: int = 8
+    wait_s: float = 0.005
+
+    def __post_init__(self) -> None:
+        if self.most < 1 or self.wait_s < 0:
+            raise WrongUsage(f"batching: at least 1 face and no negative time, got {self}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeSettings:
+    """An application on Ray Serve.
+
+    Attributes:
+        index, model: what is served.
+        moved: where encoded datasets of the index are now, if they were moved.
+        groups: shard groups; each holds every ``groups``-th shard.
+        ingress, shards, encoder, editor: the processes of each kind; ``shards``: of each group.
+        queued: questions that wait in one caller for one deployment; beyond that they are refused.
+        shard_s: seconds until a shard group, the encoder or the editor is given up, retries on other replicas included.
+        partial_s: the same for shard groups where an answer without some is welcome.
+        lease_wait_s: seconds that an answer waits to hear which version of the index it may be of.
+    """
+
+    index: str
+    model: str = "small"
+    moved: tuple[str, ...] = ()
+    api: ApiSettings = field(default_factory=ApiSettings)
+    groups: int = 1
+    ingress: Scaling = field(default_factory=lambda: Scaling(ongoing=64))
+    shards: Scaling = field(default_factory=Scaling)
+    encoder: Scaling = field(default_factory=Scaling)
+    editor: Scaling = field(default_factory=Scaling)
+    batching: Batching = field(default_factory=Batching)
+    queued: int = 64
+    shard_s: float = 10.0
+    partial_s: float = 1.0
+    lease_wait_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        if min(self.groups, self.queued, self.shard_s, self.partial_s, self.lease_wait_s) <= 0:
+            raise WrongUsage("serve: groups, queued, shard_s, partial_s and lease_wait_s must be above 0")
+        if any(each.ongoing < 2 * self.batching.most for each in (self.encoder, self.editor)):
+            # A batch holds only what the replica has taken on, and the next one fills while this one computes.
+            raise WrongUsage(f"serve: ongoing of encoder and editor must be at least {2 * self.batching.most}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -92,15 +94,49 @@ def edit(searcher: Searcher, face: Face, change: Change, method: str) -> Pixels:
         WrongUsage: no such face or method, or a change that the method cannot make.
         Gone: the method needs the face's picture, which cannot be read any more.
     """
+    return rendered(searcher.model, [rendering(searcher, face, face, change, method)])[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Rendering:
+    """What is left to do for a changed face. ``codes``: [1, ...] by column; ``source``: as ``Method.render``'s."""
+
+    method: str
+    codes: Columns
+    source: Pixels
+
+
+def rendering(searcher: Searcher, face: Face, coded: Face, change: Change, method: str) -> Rendering:
+    """The changed codes of a face. ``coded``: the same face, as codes where it was a picture and somebody encoded it.
+
+    Raises:
+        WrongUsage, Gone: as ``edit``.
+    """
     name = method_named(searcher.model, method)
     used = searcher.model.method(name)
     check_attributes([*change.adjust, *change.move], used.attributes, "this method has")
     check_attributes([edit.attribute for edit in change.edits], used.attributes, "this method has")
-    columns = _columns(searcher, face, name)
+    columns = _columns(searcher, coded, name)
     source = _source(searcher, face, used)
     with torch.no_grad():
-        made: Pixels = faces.to_pixels(used.render(_changed(used, columns, change), source))[0]
-    return made
+        return Rendering(name, _changed(used, columns, change), source)
+
+
+def rendered(model: OpenedModel, several: Sequence[Rendering]) -> list[Pixels]:
+    """The faces, uint8 [s,s,3] each, in order; those of a method whose codes have the same shapes in one pass."""
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for i, one in enumerate(several):
+        shapes = sorted((name, codes.shape) for name, codes in one.codes.items())
+        alike.setdefault((one.method, *shapes), []).append(i)
+    made: dict[int, Pixels] = {}
+    for places in alike.values():
+        some = [several[i] for i in places]
+        codes = {name: torch.cat([one.codes[name].to(model.device) for one in some]) for name in some[0].codes}
+        sources = faces.to_signed(torch.from_numpy(np.stack([one.source for one in some]))).to(model.device)
+        with torch.no_grad():
+            pixels = faces.to_pixels(model.method(some[0].method).render(codes, sources))
+        made |= dict(zip(places, pixels, strict=True))
+    return [made[i] for i in range(len(several))]
 
 
 def picture(searcher: Searcher, place: Place) -> Pixels:
@@ -180,15 +216,13 @@ def _changed(method: Method, columns: Columns, change: Change) -> Columns:
     return method.edit(columns, change.edits)
 
 
-def _source(searcher: Searcher, face: Face, method: Method) -> torch.Tensor:
-    """The face itself, [1,3,s,s] in [-1,1]; grey where there is none and the method does not look at it."""
+def _source(searcher: Searcher, face: Face, method: Method) -> Pixels:
+    """The face itself; grey where there is none and the method does not look at it."""
     if isinstance(face, FromPixels):
-        pixels = torch.tensor(face.pixels)
-    elif "image" not in method.needs:
+        return face.pixels
+    if "image" not in method.needs:
         size = searcher.model.image_size
-        pixels = torch.full((size, size, 3), 128, dtype=torch.uint8)
-    elif isinstance(face, FromIndex):
-        pixels = torch.tensor(picture(searcher, place_of(searcher, face.id)))
-    else:
-        raise WrongUsage("this method works on pictures: give one, or an id, not codes")
-    return faces.to_signed(pixels[None]).to(searcher.model.device)
+        return np.full((size, size, 3), 128, np.uint8)
+    if isinstance(face, FromIndex):
+        return picture(searcher, place_of(searcher, face.id))
+    raise WrongUsage("this method works on pictures: give one, or an id, not codes")

@@ -19,6 +19,7 @@ app = LazyGroup(
         LazyCommand("train", "raypipe.cli.train:train_command", "Train a network, or fit attribute directions."),
         LazyCommand("index", "raypipe.cli.index:app", "Codes to an index that answers searches, and its upkeep."),
         LazyCommand("search", "raypipe.cli.search:search_command", "Faces like one, but: exact for any preference."),
+        LazyCommand("serve", "raypipe.cli.serve:serve_command", "Search and edits over HTTP, with a web page."),
         LazyCommand("edit", "raypipe.cli.edit:edit_command", "Change attributes of a face."),
         LazyCommand(
             "evaluate", "raypipe.cli.evaluate:evaluate_command", "A paper's tables on your faces, and what holds."

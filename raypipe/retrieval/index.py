@@ -7,6 +7,7 @@ import io
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,28 @@ class Index:
     """Immutable: a newer version is another object, so that requests in flight end on the one they began with."""
 
     def __init__(self, manifest: Manifest, shards: Sequence[Shard], device: torch.device) -> None:
-        self.manifest, self._shards = manifest, tuple(shards)
-        self._matrices = {
-            (shard.name, name): ScanMatrix(stored, device)
-            for shard in shards
+        self.manifest, self._shards, self._device = manifest, tuple(shards), device
+        self._by_name = {shard.name: shard for shard in shards}
+
+    def load(self) -> Index:
+        """Hold the scan rows now; else the first search waits for them. Whoever never searches need not.
+
+        Raises:
+            RaypipeError: a file is damaged.
+        """
+        for shard in self._shards:
+            shard.load()
+        _ = self._matrices
+        return self
+
+    @cached_property
+    def _matrices(self) -> dict[tuple[str, str], ScanMatrix]:
+        return {
+            (shard.name, name): ScanMatrix(stored, self._device)
+            for shard in self._shards
             for name, stored in shard.spaces.items()
             if not stored.by_factory
         }
-        self._by_name = {shard.name: shard for shard in shards}
 
     @property
     def memory_bytes(self) -> int:
@@ -150,11 +165,11 @@ def open_index(uri: str, *, cache: Path = CACHE, device: str = "cpu") -> Index:
         try:
             forms = read_forms(uri, manifest.spaces)
             shards = [open_shard(uri, entry, forms, cache) for entry in manifest.shards]
+            return Index(manifest, shards, torch.device(device)).load()
         except (RaypipeError, FileNotFoundError):
             if versions(uri)[-1:] != [manifest.version]:
                 continue  # a newer version came, and the files of this one were swept away
             raise
-        return Index(manifest, shards, torch.device(device))
 
 
 def read_forms(uri: str, spaces: Mapping[str, SpaceEntry]) -> dict[str, Form]:

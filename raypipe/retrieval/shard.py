@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,17 @@ class Shard:
     def memory_bytes(self) -> int:
         """What the scan rows of all spaces take."""
         return sum(space.memory_bytes for space in self.spaces.values())
+
+    def with_deleted(self, deleted: Array) -> Shard:
+        """The same rows, of which others are deleted; nothing is opened again."""
+        other = copy.copy(self)
+        other._alive = _all_but(deleted, self.rows) if len(deleted) else None
+        return other
+
+    def load(self) -> None:
+        """Read the scan rows of all spaces now."""
+        for space in self.spaces.values():
+            space.load()
 
     def allowed(self, condition: Filter | None) -> Array | None:
         """Which rows may be hits, bool [rows]; None: all.

@@ -1,8 +1,10 @@
-"""A shard's rows in one space, opened: full vectors stay on disk as memory maps, the scan rows are loaded by Faiss."""
+"""A shard's rows in one space, opened: full vectors stay on disk as memory maps, the scan rows are loaded by Faiss when
+they are first needed: who only looks rows up never holds them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +37,33 @@ class StoredSpace:
         self._sorted = _mapped(files["sorted.bin"], "float32", (count, rows))
         self._order = _mapped(files["order.bin"], "uint32", (count, rows))
         self._columns, self.by_factory = column_count(len(form.reduction.axes), count), form.factory is not None
-        self._lists = _read_index(files["rows.faiss"])
+        self._scanned_file = files["rows.faiss"]
         self._loaded_bytes = files["rows.faiss"].stat().st_size
         with np.load(files["facts.npz"], allow_pickle=False) as facts:
             self.strays: Array = facts["strays"]
             self.slack = Slack(float(facts["rest"]), facts["attributes"], facts["largest"], float(facts["length"]))
             self.extents = Extents(facts["radius"], facts["least"], facts["most"])
-        if self._lists.ntotal != rows:
-            raise RaypipeError(f"{files['rows.faiss']} should have {rows} rows, but has {self._lists.ntotal}")
+
+    @cached_property
+    def _lists(self) -> Any:
+        lists = _read_index(self._scanned_file)
+        if lists.ntotal != self.rows:
+            raise RaypipeError(f"{self._scanned_file} should have {self.rows} rows, but has {lists.ntotal}")
+        return lists
+
+    @cached_property
+    def list_sizes(self) -> Array:
+        """Rows of each list, int64; none where a factory holds them."""
         count = 0 if self.by_factory else self._lists.nlist
-        self.list_sizes = np.array([self._lists.invlists.list_size(i) for i in range(count)], np.int64)
+        return np.array([self._lists.invlists.list_size(i) for i in range(count)], np.int64)
+
+    def load(self) -> None:
+        """Read the scan rows now, not with the first search.
+
+        Raises:
+            RaypipeError: the file does not fit the others.
+        """
+        _ = self._lists, self.list_sizes
 
     @property
     def columns(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -58,16 +58,20 @@ class OpenedModel:
         Raises:
             WrongUsage: another size than the encoder's.
         """
+        return self.encode_all(pixels[None], (method,))
+
+    def encode_all(self, pixels: npt.NDArray[np.uint8], methods: Sequence[str]) -> dict[str, Tensor]:
+        """The columns of several methods, [n,...] each, of several faces, uint8 [n,s,s,3]; as ``encode``."""
         size = self.image_size
-        if pixels.shape != (size, size, 3) or pixels.dtype != np.uint8:
-            raise WrongUsage(f"a face must be uint8 [{size}, {size}, 3], got {pixels.dtype} {list(pixels.shape)}")
-        asked = self.method(method)
+        if pixels.shape[1:] != (size, size, 3) or pixels.dtype != np.uint8:
+            raise WrongUsage(f"a face must be uint8 [{size}, {size}, 3], got {pixels.dtype} {list(pixels.shape[1:])}")
+        asked = [self.method(name) for name in methods]
         with torch.no_grad():
-            image = faces.to_signed(torch.from_numpy(pixels[None].copy()).to(self.device))
-            inputs = {"image": image}
-            if "w_plus" in asked.needs:
-                inputs["w_plus"] = self._encoder()(image)
-            columns = {**inputs, **asked.represent({name: inputs[name] for name in asked.needs})}
+            columns = {"image": faces.to_signed(torch.from_numpy(pixels.copy()).to(self.device))}
+            if any("w_plus" in method.needs for method in asked):
+                columns["w_plus"] = self._encoder()(columns["image"])
+            for method in asked:
+                columns |= method.represent({name: columns[name] for name in method.needs})
         return {name: column.half().float() for name, column in columns.items() if name != "image"}
 
     def completed(self, columns: Mapping[str, Tensor], method: str) -> dict[str, Tensor]:

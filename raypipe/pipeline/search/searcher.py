@@ -42,7 +42,7 @@ class _Question:
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """A question as the engine takes it; ``scales`` of the attributes that matter."""
 
     question: _Question
@@ -81,7 +81,40 @@ class Searcher:
         asked = time.perf_counter()
         answers = self._answers(prepared)
         ms = (asked - started) * 1e3, (time.perf_counter() - asked) * 1e3
-        return [self._result(each, answer, ms) for each, answer in zip(prepared, answers, strict=True)]
+        return [self.result(each, answer, ms) for each, answer in zip(prepared, answers, strict=True)]
+
+    def prepare(self, query: SearchQuery) -> Prepared:
+        """What the engine is asked, for whoever has the shards elsewhere; ``result`` makes a page of the answer.
+
+        Raises:
+            WrongUsage, ModelMismatch: as ``search_all``.
+        """
+        return self._prepared(self._question(query), self._faces_of_index(query.own_ids))
+
+    def result(self, prepared: Prepared, answer: Answer, ms: tuple[float, float]) -> SearchResult:
+        """The page that was asked for. ``ms``: to prepare the question, and to find the answer.
+
+        Raises:
+            WrongUsage: it is beyond the last.
+        """
+        question, manifest = prepared.question, self.index.manifest
+        query, scales = question.query, prepared.scales
+        shown, more = _page(query, answer)
+        alive = {entry.name: entry.alive for entry in manifest.shards}
+        return SearchResult(
+            query=query,
+            aims=question.aims,
+            wanted={name: scale.intensity(prepared.targets[0].target.wanted) for name, scale in scales.items()},
+            hits=self._found(shown, question.aims[0].space, scales, query.k * (query.page - 1) + 1),
+            exact=answer.certified,
+            recall=manifest.recall if query.recall is None else query.recall,
+            more=more,
+            rows=sum(explanation.rows for explanation in answer.explanations),
+            covered=sum(alive[explanation.shard] for explanation in answer.explanations) / max(1, manifest.rows),
+            explanations=tuple(answer.explanations),
+            ask_ms=ms[0],
+            search_ms=ms[1],
+        )
 
     def cut_out(self, content: bytes, face: FaceConfig | None = None, name: str = "a picture") -> FromPixels:
         """The face of a picture file, cut out as the collection's were, or as ``face`` says. ``name``: to call it by.
@@ -131,7 +164,7 @@ class Searcher:
             asked[0] = Query(adjust=query.adjust, prefer=query.prefer, references={}, move=query.move)
         return _Question(query, aims, tuple(asked))
 
-    def _prepared(self, question: _Question, known: Mapping[str, Columns]) -> _Prepared:
+    def _prepared(self, question: _Question, known: Mapping[str, Columns]) -> Prepared:
         targets, scales = [], {}
         for i, (aim, asked) in enumerate(zip(question.aims, question.asked, strict=True)):
             name, space = aim.space.split(".", 1)
@@ -142,9 +175,9 @@ class Searcher:
             targets.append(Aim(aim.space, make_target(told, vector, asked.prefer), aim.weight))
             if i == 0:
                 scales = scales_of(method, space, columns, question.query.attributes_that_matter)
-        return _Prepared(question, tuple(targets), scales)
+        return Prepared(question, tuple(targets), scales)
 
-    def _answers(self, prepared: Sequence[_Prepared]) -> list[Answer]:
+    def _answers(self, prepared: Sequence[Prepared]) -> list[Answer]:
         by_wish: dict[Wish, list[int]] = {}
         for i, each in enumerate(prepared):
             by_wish.setdefault(wish_of(each.question.query, self.index), []).append(i)
@@ -181,26 +214,6 @@ class Searcher:
                 f"the index does not say which row of its codes {id!r} is: it was not built from a dataset"
             )
         return Place(self._codes[shard], labels.column(PART)[row].as_py(), labels.column(ROW)[row].as_py(), id)
-
-    def _result(self, prepared: _Prepared, answer: Answer, ms: tuple[float, float]) -> SearchResult:
-        question, manifest = prepared.question, self.index.manifest
-        query, scales = question.query, prepared.scales
-        shown, more = _page(query, answer)
-        alive = {entry.name: entry.alive for entry in manifest.shards}
-        return SearchResult(
-            query=query,
-            aims=question.aims,
-            wanted={name: scale.intensity(prepared.targets[0].target.wanted) for name, scale in scales.items()},
-            hits=self._found(shown, question.aims[0].space, scales, query.k * (query.page - 1) + 1),
-            exact=answer.certified,
-            recall=manifest.recall if query.recall is None else query.recall,
-            more=more,
-            rows=sum(explanation.rows for explanation in answer.explanations),
-            covered=sum(alive[explanation.shard] for explanation in answer.explanations) / max(1, manifest.rows),
-            explanations=tuple(answer.explanations),
-            ask_ms=ms[0],
-            search_ms=ms[1],
-        )
 
     def _found(
         self, hits: Sequence[Hit], space: str, scales: Mapping[str, Scale], first_rank: int

@@ -1,0 +1,112 @@
+"""``raypipe serve``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from raypipe.cli.console import say
+from raypipe.config import read_config
+from raypipe.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from serve.settings import ServeSettings
+
+
+def serve_command(
+    index: Annotated[str, typer.Argument(help="What raypipe index build made.")],
+    model: Annotated[str, typer.Option(help="The model whose codes were indexed.")] = "small",
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; beyond this machine's own, tokens are needed.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")] = 8000,
+    local: Annotated[bool, typer.Option("--local", help="In this process, without Ray.")] = False,
+    token_file: Annotated[str, typer.Option(help="Lines 'query TOKEN' and 'admin TOKEN': who may ask.")] = "",
+    append_from: Annotated[
+        str, typer.Option(help="The folder whose encoded datasets may be appended by administrators; empty: none.")
+    ] = "",
+    codes: Annotated[
+        list[str] | None, typer.Option(help="Where the encoded dataset is now, if it was moved; several times.")
+    ] = None,
+    address: Annotated[str, typer.Option(help="Ray cluster; empty: RAY_ADDRESS, or Ray on this machine.")] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any setting: groups=2, shards.most=4, api.limits.at_once=8.")
+    ] = None,
+) -> None:
+    """Search and edits over HTTP, with a web page, until Ctrl-C."""
+    from serve.settings import ServeSettings
+
+    api = {"host": host, "tokens": token_file, "codes": append_from}
+    told = {"index": index, "model": model, "moved": codes or [], "api": api, **_shared_machine()}
+    resolved = read_config(ServeSettings, told, settings or ())
+    _check_address(host, port)
+    try:
+        if local:
+            _serve_here(resolved, port)
+        else:
+            _serve_on_ray(resolved, port, address)
+    except KeyboardInterrupt:
+        say("ended")
+
+
+def _shared_machine() -> dict[str, Any]:
+    """Everything on one machine: what a replica takes of it is not counted, the system divides its time."""
+    threads, gpus = os.cpu_count() or 1, 0.0
+    small = {"cpus": 0.0, "gpus": gpus}
+    return {
+        "ingress": {**small, "ongoing": 64},
+        "shards": {**small, "threads": threads},
+        "encoder": {**small, "threads": threads},
+        "editor": {**small, "threads": threads},
+    }
+
+
+def _serve_here(settings: ServeSettings, port: int) -> None:
+    from serve.http import make_app
+    from serve.local_backend import LocalBackend
+    from serve.local_server import make_server
+
+    backend = LocalBackend(
+        settings.index, settings.model, limits=settings.api.limits, codes=settings.moved, device="cpu"
+    )
+    server = make_server(make_app(backend, settings.api), host=settings.api.host, port=port)
+    say(f"{_url(settings, port)} answers as soon as index and model are open; Ctrl-C ends it")
+    server.run()
+
+
+def _serve_on_ray(settings: ServeSettings, port: int, address: str) -> None:
+    from serve.ray_server import running
+
+    with running(settings, port=port, address=address):
+        # Ray has its own ideas about these.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _interrupt)
+        say(f"ready at {_url(settings, port)}; Ctrl-C ends it")
+        while True:
+            time.sleep(3600)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _url(settings: ServeSettings, port: int) -> str:
+    host = settings.api.host if settings.api.host not in ("0.0.0.0", "::") else socket.gethostname()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raises:
+    WrongUsage: somebody else listens there, or it is no address of this machine.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.create_server((host, port), family=family):
+            pass
+    except OSError as error:
+        raise WrongUsage(f"cannot listen at {host} port {port}: {error.strerror}; another one: --port") from error

@@ -1,0 +1,201 @@
+"""What runs where: one class for each kind of process, and no logic. ``app`` says how many of each there are.
+
+Whatever computes does so in a thread: in throughput mode an event loop that waits is a replica that neither takes
+questions nor says that it is well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import ray
+import torch
+from fastapi import FastAPI
+from ray import serve as ray_serve
+from ray.serve.handle import DeploymentHandle
+
+from raypipe.pipeline.encode.face_model import pick_device
+from raypipe.pipeline.loading import methods_of
+from raypipe.pipeline.search.model import OpenedModel
+from raypipe.retrieval.answer import Answer, Wish
+from raypipe.retrieval.manifest import Binding
+from raypipe.retrieval.space import Aim
+from raypipe.weights import open_bundle
+from serve import work
+from serve.backend import Pixels
+from serve.coordinator import Coordinator, append_codes
+from serve.errors import Unavailable
+from serve.groups import open_group
+from serve.held import HeldVersions
+from serve.http import make_app
+from serve.ray_backend import Handles, RayBackend
+from serve.settings import Batching, ServeSettings
+
+T = TypeVar("T")
+
+PRELOAD_S = 600.0
+"""Until everybody has opened a version; on an index of many gigabytes that is what it takes to read them."""
+
+PRELOAD_TRIES = 3
+"""A replica may go while it is told, and another come, which opens the version by itself."""
+
+Columns = Mapping[str, npt.NDArray[Any]]
+
+
+class ShardGroup:
+    """Scan rows of every ``count``-th shard, in several versions."""
+
+    def __init__(self, index: str, number: int, count: int, threads: int) -> None:
+        torch.set_num_threads(threads)
+        device = pick_device(False)
+        self._held = HeldVersions(
+            lambda version, latest: open_group(index, version, number, count, like=latest, device=device).load()
+        )
+        self._threads = ThreadPoolExecutor(threads, "search")
+
+    async def answer(self, version: int, query: Sequence[Aim], wish: Wish, bindings: Mapping[str, Binding]) -> Answer:
+        """The nearest of these shards; a version that is not held is opened first."""
+
+        def search() -> Answer:
+            return self._held.get(version).search([query], wish, asked=bindings)[0]
+
+        return await _in(self._threads, search)
+
+    async def preload(self, version: int) -> None:
+        await asyncio.to_thread(self._held.get, version)
+
+    async def is_loaded(self) -> bool:
+        return True
+
+
+class Encoder:
+    """Pictures of faces to codes, several at once."""
+
+    def __init__(self, model: str, batching: Batching, threads: int) -> None:
+        self._model = _opened(model, threads)
+        self._methods = methods_of(self._model.bundle)
+        size = self._model.image_size
+        self._model.encode_all(np.zeros((1, size, size, 3), np.uint8), self._methods)
+        self._together = _batched(self._encode_all, batching)
+
+    async def encode(self, pixels: Pixels) -> Columns:
+        """The columns of all methods of a face, uint8 [s,s,3]."""
+        columns: Columns = await self._together(pixels)
+        return columns
+
+    async def _encode_all(self, several: list[Pixels]) -> list[Columns]:
+        return await asyncio.to_thread(self.encoded, several)
+
+    def encoded(self, several: Sequence[Pixels]) -> list[Columns]:
+        """In this thread."""
+        made = self._model.encode_all(np.stack(several), self._methods)
+        columns = {name: column.cpu().numpy() for name, column in made.items()}
+        return [{name: column[i] for name, column in columns.items()} for i in range(len(several))]
+
+    async def is_loaded(self) -> bool:
+        return True
+
+
+class Editor:
+    """Changed codes to pictures, several at once."""
+
+    def __init__(self, model: str, batching: Batching, threads: int) -> None:
+        self._model = _opened(model, threads)
+        for name in methods_of(self._model.bundle):
+            self._model.method(name)
+        self._together = _batched(self._render_all, batching)
+
+    async def render(self, one: work.Rendering) -> Pixels:
+        made: Pixels = await self._together(one)
+        return made
+
+    async def _render_all(self, several: list[work.Rendering]) -> list[Pixels]:
+        return await asyncio.to_thread(work.rendered, self._model, several)
+
+    async def is_loaded(self) -> bool:
+        return True
+
+
+class Decider:
+    """The one coordinator. Appending runs elsewhere: leases must be given without delay all the while."""
+
+    def __init__(self, settings: ServeSettings, groups: Sequence[DeploymentHandle]) -> None:
+        self._groups = groups
+        indexing = ray.remote(num_cpus=0)(append_codes)
+
+        async def append(codes: str) -> None:
+            await indexing.remote(settings.index, codes, settings.model)
+
+        self._coordinator = Coordinator(settings.index, preload=self._preload, append=append)
+
+    async def version(self) -> int:
+        return self._coordinator.version
+
+    async def activate(self, version: int | None) -> int:
+        return await self._coordinator.activate(version)
+
+    async def append(self, codes: str) -> int:
+        return await self._coordinator.append(codes)
+
+    async def delete(self, ids: Collection[str]) -> int:
+        return await self._coordinator.delete(ids)
+
+    async def _preload(self, version: int) -> None:
+        application = ray_serve.get_replica_context().app_name
+        ingress = ray_serve.get_deployment_handle(Ingress.__name__, application)
+        await asyncio.gather(*(_tell_all(each, version) for each in (*self._groups, ingress)))
+
+
+class Ingress:
+    """HTTP. Ready when it has opened the version that is served."""
+
+    def __init__(
+        self,
+        settings: ServeSettings,
+        groups: Sequence[DeploymentHandle],
+        encoder: DeploymentHandle,
+        editor: DeploymentHandle,
+        coordinator: DeploymentHandle,
+    ) -> None:
+        self._settings = settings
+        self._backend = RayBackend(settings, Handles(groups, encoder, editor, coordinator))
+
+    async def __serve_build_asgi_app__(self) -> FastAPI:
+        await self._backend.open()
+        return make_app(self._backend, self._settings.api)
+
+    async def preload(self, version: int) -> None:
+        await self._backend.preload(version)
+
+
+async def _tell_all(deployment: DeploymentHandle, version: int) -> None:
+    """Raises:
+    Unavailable: a replica cannot open it.
+    """
+    for attempt in range(1, PRELOAD_TRIES + 1):
+        told = await deployment.broadcast("preload", version).results_async(timeout_s=PRELOAD_S, return_exceptions=True)
+        failed = [each for each in told if isinstance(each, BaseException)]
+        if not failed:
+            return
+        if attempt < PRELOAD_TRIES:
+            await asyncio.sleep(1.0)
+    raise Unavailable(f"version {version} cannot be opened by all who answer: {type(failed[0]).__name__}")
+
+
+def _opened(model: str, threads: int) -> OpenedModel:
+    torch.set_num_threads(threads)
+    return OpenedModel(open_bundle(model), pick_device(False))
+
+
+def _batched(method: Callable[[list[Any]], Awaitable[list[Any]]], batching: Batching) -> Any:
+    """The same for one of several: it waits for others."""
+    return ray_serve.batch(max_batch_size=batching.most, batch_wait_timeout_s=batching.wait_s)(method)
+
+
+async def _in(threads: ThreadPoolExecutor, do: Callable[[], T]) -> T:
+    return await asyncio.wrap_future(threads.submit(do))

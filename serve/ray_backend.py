@@ -1,0 +1,243 @@
+"""The same answers through Ray Serve: this process reads labels and codes, others hold scan rows and networks.
+
+Every answer is pinned to one version of the index, for all who take part in it. If another came to be served meanwhile,
+the answer is made anew: nothing that was deleted is in an answer that is given after the deletion has returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from raypipe.pipeline.search.collection import open_collection
+from raypipe.pipeline.search.model import OpenedModel
+from raypipe.pipeline.search.query import Face, FromCodes, FromPixels, SearchQuery
+from raypipe.pipeline.search.result import SearchResult
+from raypipe.pipeline.search.searcher import Prepared, Searcher
+from raypipe.pipeline.search.wishes import wish_of
+from raypipe.retrieval.answer import Answer, Wish, merge
+from raypipe.retrieval.index import Index
+from raypipe.retrieval.manifest import read_version
+from raypipe.weights import open_bundle
+from serve import pictures, work
+from serve.backend import Change, Description, Encoded, Pixels, Versioned
+from serve.calls import ask
+from serve.errors import Unavailable
+from serve.groups import groups_of, open_shards
+from serve.held import HeldVersions
+from serve.lease import Lease
+from serve.settings import ServeSettings
+
+T = TypeVar("T")
+
+CHANGE_S = 3600.0
+"""Appending takes as long as indexing does."""
+
+ATTEMPTS = 5
+"""So many versions may come to be served while one answer is made."""
+
+
+@dataclass(frozen=True)
+class Handles:
+    """Of the deployments that are asked: one of each group, in order, and the others."""
+
+    groups: Sequence[Any]
+    encoder: Any
+    editor: Any
+    coordinator: Any
+
+
+@dataclass(frozen=True)
+class _Served:
+    """A version, with what is told of it."""
+
+    searcher: Searcher
+    description: Description
+
+    @property
+    def version(self) -> int:
+        return self.description.index_version
+
+
+class RayBackend:
+    """In each ingress process. Answers once ``open`` is done."""
+
+    def __init__(self, settings: ServeSettings, handles: Handles) -> None:
+        self._settings, self._handles = settings, handles
+        self._model = OpenedModel(open_bundle(settings.model), "cpu")
+        self._held = HeldVersions(self._open_version)
+        limits = settings.api.limits
+        self._threads = ThreadPoolExecutor(limits.at_once, "answer")
+        self._picture_threads = ThreadPoolExecutor(limits.pictures_at_once, "picture")
+        coordinator = handles.coordinator
+        self._lease = Lease(
+            lambda: self._ask(coordinator.version, what="the coordinator"), wait_s=settings.lease_wait_s
+        )
+        self._renewing: asyncio.Task[None] | None = None
+        self._is_ready = False
+
+    async def open(self) -> None:
+        """Open the version that is served.
+
+        Raises:
+            Unavailable, ModelMismatch: there is none that can be.
+        """
+        self._renewing = asyncio.create_task(self._lease.keep())
+        await self.preload(await self._lease.version())
+
+    async def preload(self, version: int) -> None:
+        """Open a version before it is served.
+
+        Raises:
+            Unavailable: it cannot be.
+        """
+        await self._in(self._threads, lambda: self._held.get(version))
+
+    async def describe(self) -> Description:
+        return (await self._now()).description
+
+    async def search(self, query: SearchQuery, *, partial: bool) -> Versioned[SearchResult]:
+        coded = await self._with_codes(query)
+        found = await self._pinned(lambda now: self._search(now, coded, partial))
+        # Whoever asked knows faces by the names that were given, not as codes.
+        aims = [replace(aim, face=face) for aim, face in zip(found.value.aims, query.faces, strict=True)]
+        return Versioned(found.index_version, replace(found.value, query=query, aims=tuple(aims)))
+
+    async def cut_out(self, content: bytes, name: str) -> FromPixels:
+        searcher = (await self._now()).searcher
+        size, most = self._model.image_size, self._settings.api.limits.pixels
+        return await self._in(
+            self._threads,
+            lambda: pictures.cut_out(content, name, face=searcher.collection.face_config(), size=size, pixels=most),
+        )
+
+    async def encode(self, face: Face) -> Versioned[Encoded]:
+        coded = await self._coded(face)
+        return await self._pinned(lambda now: self._in(self._threads, lambda: work.encode(now.searcher, coded)))
+
+    async def edit(self, face: Face, change: Change, method: str) -> Versioned[Pixels]:
+        coded = await self._coded(face)
+        return await self._pinned(lambda now: self._edit(now, face, coded, change, method))
+
+    async def image(self, id: str) -> Versioned[Pixels]:
+        def read(searcher: Searcher) -> Pixels:
+            return work.picture(searcher, work.place_of(searcher, id))
+
+        return await self._pinned(lambda now: self._in(self._picture_threads, lambda: read(now.searcher)))
+
+    async def activate(self, version: int | None) -> int:
+        return int(await self._change("activate", version))
+
+    async def append(self, codes: str) -> int:
+        return int(await self._change("append", codes))
+
+    async def delete(self, ids: Collection[str]) -> int:
+        return int(await self._change("delete", list(ids)))
+
+    async def ready(self) -> bool:
+        """Everybody has answered once."""
+        if not self._is_ready:
+            all_of_them = [*self._handles.groups, self._handles.encoder, self._handles.editor]
+            try:
+                await asyncio.gather(*(self._ask(each.is_loaded, what="a deployment") for each in all_of_them))
+                await self._now()
+            except Unavailable:
+                return False
+            self._is_ready = True
+        return True
+
+    async def close(self) -> None:
+        """What is being answered is; what waits is not."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+        for threads in (self._threads, self._picture_threads):
+            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+
+    def _open_version(self, version: int, latest: _Served | None) -> _Served:
+        """All shards, of which no scan row is loaded: labels, vectors and which rows are deleted are enough here."""
+        uri, model = self._settings.index, self._model
+        manifest = read_version(uri, version)
+        manifest.require({name: model.binding(name) for name in manifest.spaces})
+        shards = open_shards(uri, manifest, latest.searcher.index if latest else None)
+        collection = open_collection(manifest, self._settings.moved)
+        searcher = Searcher(Index(manifest, shards, torch.device("cpu")), collection, model)
+        return _Served(searcher, work.described(searcher))
+
+    async def _now(self) -> _Served:
+        version = await self._lease.version()
+        if (held := self._held.now(version)) is not None:
+            return held
+        return await self._in(self._threads, lambda: self._held.get(version))
+
+    async def _pinned(self, answer: Callable[[_Served], Awaitable[T]]) -> Versioned[T]:
+        for _ in range(ATTEMPTS):
+            now = await self._now()
+            given = await answer(now)
+            if await self._lease.version() == now.version:
+                return Versioned(now.version, given)
+        raise Unavailable("the index is being changed")
+
+    async def _search(self, now: _Served, query: SearchQuery, partial: bool) -> SearchResult:
+        searcher, started = now.searcher, time.perf_counter()
+        prepared, wish = await self._in(
+            self._threads, lambda: (searcher.prepare(query), wish_of(query, searcher.index))
+        )
+        asked = time.perf_counter()
+        answers = await self._answers(now, prepared, wish, partial)
+        ms = (asked - started) * 1e3, (time.perf_counter() - asked) * 1e3
+        merged = merge([each for each in answers if each is not None], wish)
+        result = await self._in(self._threads, lambda: searcher.result(prepared, merged, ms))
+        # Of rows that nobody looked at nothing is certain.
+        return replace(result, exact=result.exact and None not in answers)
+
+    async def _answers(self, now: _Served, prepared: Prepared, wish: Wish, partial: bool) -> list[Answer | None]:
+        """Of every group; None: it is down, and an answer without it is welcome."""
+        bindings = {aim.space: self._model.binding(aim.space) for aim in prepared.targets}
+        count = groups_of(now.searcher.index.manifest, self._settings.groups)
+        seconds = self._settings.partial_s if partial else self._settings.shard_s
+        question = (now.version, prepared.targets, wish, bindings)
+        questions = [
+            ask(group.answer, *question, what=f"shard group {number}", seconds=seconds)
+            for number, group in enumerate(self._handles.groups[:count])
+        ]
+        answers: list[Answer | BaseException] = await asyncio.gather(*questions, return_exceptions=True)
+        failed = [each for each in answers if isinstance(each, BaseException)]
+        is_enough = partial and len(failed) < count and all(isinstance(each, Unavailable) for each in failed)
+        if failed and not is_enough:
+            raise failed[0]
+        return [None if isinstance(each, BaseException) else each for each in answers]
+
+    async def _edit(self, now: _Served, face: Face, coded: Face, change: Change, method: str) -> Pixels:
+        task = await self._in(self._threads, lambda: work.rendering(now.searcher, face, coded, change, method))
+        made: Pixels = await self._ask(self._handles.editor.render, task, what="the editor")
+        return made
+
+    async def _with_codes(self, query: SearchQuery) -> SearchQuery:
+        """The same question with codes for pictures."""
+        coded = await asyncio.gather(*map(self._coded, query.faces))
+        others = coded[len(coded) - len(query.like) :]
+        like = tuple(replace(each, face=face) for each, face in zip(query.like, others, strict=True))
+        return replace(query, face=None if query.face is None else coded[0], like=like)
+
+    async def _coded(self, face: Face) -> Face:
+        if not isinstance(face, FromPixels):
+            return face
+        pixels = np.ascontiguousarray(face.pixels)
+        return FromCodes(await self._ask(self._handles.encoder.encode, pixels, what="the encoder"))
+
+    async def _ask(self, method: Any, *arguments: Any, what: str) -> Any:
+        return await ask(method, *arguments, what=what, seconds=self._settings.shard_s)
+
+    async def _change(self, verb: str, argument: Any) -> Any:
+        method = getattr(self._handles.coordinator, verb)
+        return await ask(method, argument, what="the coordinator", seconds=CHANGE_S)
+
+    async def _in(self, threads: ThreadPoolExecutor, do: Callable[[], T]) -> T:
+        return await asyncio.wrap_future(threads.submit(do))

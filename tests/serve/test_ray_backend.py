@@ -1,0 +1,277 @@
+"""The deployments' classes without Ray: asked through handles that call them, and that can be told to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError
+
+from raypipe.attributes import Edit
+from raypipe.errors import WrongUsage
+from raypipe.pipeline.search.model import OpenedModel
+from raypipe.pipeline.search.query import FromIndex, FromPixels, Like, SearchQuery
+from raypipe.pipeline.search.result import SearchResult
+from raypipe.pipeline.search.searcher import Searcher
+from raypipe.retrieval.filters import OneOf
+from raypipe.weights import open_bundle
+from serve import work
+from serve.backend import Change
+from serve.coordinator import Coordinator, append_codes
+from serve.deployments import Encoder, ShardGroup
+from serve.errors import Overloaded, Unavailable
+from serve.ray_backend import Handles, RayBackend
+from serve.settings import Batching, ServeSettings
+from tests.pipeline.search.small_collection import FACES, W_PLUS, SmallCollection
+from tests.serve.more_codes import IDS, MORE, make_more_codes
+
+T = TypeVar("T")
+
+
+class Method:
+    """As a handle's. ``failures`` are raised by the next calls, one each; ``hangs``: none comes back."""
+
+    def __init__(self, call: Callable[..., Awaitable[Any]]) -> None:
+        self._call = call
+        self.failures: list[Exception] = []
+        self.hangs = False
+
+    async def remote(self, *arguments: Any) -> Any:
+        if self.hangs:
+            await asyncio.sleep(3600)
+        if self.failures:
+            raise self.failures.pop(0)
+        return await self._call(*arguments)
+
+
+class Handle:
+    """``methods`` by name; all say that they are loaded."""
+
+    def __init__(self, **methods: Callable[..., Awaitable[Any]]) -> None:
+        self.is_loaded = Method(_nothing)
+        for name, call in methods.items():
+            setattr(self, name, Method(call))
+
+
+class Cluster:
+    """Two shard groups and all the others in this process."""
+
+    def __init__(self, index: Path, model: Path, **changes: Any) -> None:
+        self.settings = ServeSettings(
+            index=str(index), model=str(model), groups=2, **{"shard_s": 0.3, "partial_s": 0.1, **changes}
+        )
+        self._groups = [ShardGroup(str(index), number, 2, 1) for number in range(2)]
+        encoder = Encoder(str(model), Batching(), 1)
+        opened = OpenedModel(open_bundle(str(model)), "cpu")
+
+        async def append(codes: str) -> None:
+            await asyncio.to_thread(append_codes, str(index), codes, str(model))
+
+        async def encode(pixels: Any) -> Any:
+            return encoder.encoded([pixels])[0]
+
+        async def render(one: work.Rendering) -> Any:
+            return work.rendered(opened, [one])[0]
+
+        self.coordinator = Coordinator(str(index), preload=self._preload, append=append)
+        self.groups = [Handle(answer=group.answer) for group in self._groups]
+        self.decider = Handle(version=self._version, **{v: getattr(self.coordinator, v) for v in VERBS})
+        self.encoder = Handle(encode=encode)
+        self.backend = RayBackend(
+            self.settings, Handles(self.groups, self.encoder, Handle(render=render), self.decider)
+        )
+
+    async def _version(self) -> int:
+        return self.coordinator.version
+
+    async def _preload(self, version: int) -> None:
+        for each in (*self._groups, self.backend):
+            await each.preload(version)
+
+    def run(self, ask: Callable[[RayBackend], Awaitable[T]]) -> T:
+        async def opened() -> T:
+            await self.backend.open()
+            try:
+                return await ask(self.backend)
+            finally:
+                await self.backend.close()
+
+        return asyncio.run(opened())
+
+
+VERBS = ("activate", "append", "delete")
+EVERYBODY = SearchQuery(face=FromIndex("face-01"), exclude_own=False, k=FACES + MORE)
+
+
+async def _nothing() -> bool:
+    return True
+
+
+@pytest.fixture
+def cluster(collection: SmallCollection) -> Cluster:
+    return Cluster(collection.index, collection.model)
+
+
+@pytest.fixture
+def own(collection: SmallCollection, tmp_path: Path) -> Cluster:
+    """Over a copy of the index, to be changed."""
+    shutil.copytree(collection.index, tmp_path / "index")
+    return Cluster(tmp_path / "index", collection.model)
+
+
+def told(result: SearchResult) -> dict[str, Any]:
+    """All but how long it took, and in which order the shards were asked."""
+    shards = sorted((e.shard, e.plan, e.rows, e.compared, e.certified) for e in result.explanations)
+    plain = dataclasses.replace(result, ask_ms=0.0, search_ms=0.0, explanations=())
+    return {**vars(plain), "shards": shards}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        SearchQuery(face=FromIndex("face-03"), k=7, page=2),
+        SearchQuery(face=FromIndex("face-03"), adjust={"Smiling": 1.0}, prefer={"Smiling": 50.0, "Eyeglasses": 0.0}),
+        SearchQuery(face=FromIndex("face-03"), like=(Like(W_PLUS, FromIndex("face-08"), 0.5),), most_per_identity=1),
+        SearchQuery(face=FromIndex("face-03"), where=OneOf("hair", ("black",)), exclude_identity=True),
+    ],
+)
+def test_answers_are_the_engine_s(cluster: Cluster, searcher: Searcher, query: SearchQuery) -> None:
+    found = cluster.run(lambda backend: backend.search(query, partial=False))
+    assert told(found.value) == told(searcher.search(query))
+    assert found.value.exact
+
+
+def test_a_picture_asks_what_the_engine_asks_with_it(cluster: Cluster, searcher: Searcher) -> None:
+    pixels = searcher.collection.pictures([searcher.place("face-05")])[0]
+    assert not isinstance(pixels, str)
+    query = SearchQuery(face=FromPixels(pixels, "mine.png"), like=(Like(W_PLUS, FromIndex("face-02")),))
+    found = cluster.run(lambda backend: backend.search(query, partial=False)).value
+    assert told(found) == told(searcher.search(query))
+
+
+def test_pictures_and_codes_are_the_engine_s(cluster: Cluster, searcher: Searcher) -> None:
+    face, change = FromIndex("face-05"), Change(edits=(Edit("Smiling", 2.0),), adjust={"Eyeglasses": 1.0})
+    edited = cluster.run(lambda backend: backend.edit(face, change, "")).value
+    assert (edited == work.edit(searcher, face, change, "")).all()
+
+
+def test_codes_are_the_engine_s(cluster: Cluster, searcher: Searcher) -> None:
+    pixels = searcher.collection.pictures([searcher.place("face-05")])[0]
+    assert not isinstance(pixels, str)
+    encoded = cluster.run(lambda backend: backend.encode(FromPixels(pixels))).value
+    expected = work.encode(searcher, FromPixels(pixels))
+    assert encoded.intensities == expected.intensities
+    assert {name: codes.tolist() for name, codes in encoded.codes.items()} == {
+        name: codes.tolist() for name, codes in expected.codes.items()
+    }
+
+
+def test_who_died_over_a_question_does_not_lose_it(cluster: Cluster, searcher: Searcher) -> None:
+    cluster.groups[1].answer.failures = [RayActorError(), RayActorError()]
+    found = cluster.run(lambda backend: backend.search(EVERYBODY, partial=False))
+    assert told(found.value) == told(searcher.search(EVERYBODY))
+
+
+def test_without_a_group_there_is_no_answer_or_a_partial_one(cluster: Cluster, searcher: Searcher) -> None:
+    cluster.groups[1].answer.hangs = True
+
+    async def ask(backend: RayBackend) -> SearchResult:
+        with pytest.raises(Unavailable, match="shard group 1"):
+            await backend.search(EVERYBODY, partial=False)
+        return (await backend.search(EVERYBODY, partial=True)).value
+
+    partial, whole = cluster.run(ask), searcher.search(EVERYBODY)
+    assert 0 < partial.covered < 1
+    assert len(partial.hits) == round(partial.covered * FACES)
+    assert (partial.exact, whole.exact) == (False, True)
+    assert {hit.id for hit in partial.hits} < {hit.id for hit in whole.hits}
+
+
+def test_without_any_group_there_is_no_partial_answer(cluster: Cluster) -> None:
+    for group in cluster.groups:
+        group.answer.hangs = True
+    with pytest.raises(Unavailable, match="shard group"):
+        cluster.run(lambda backend: backend.search(EVERYBODY, partial=True))
+
+
+def test_a_full_queue_is_an_overload(cluster: Cluster) -> None:
+    cluster.groups[0].answer.failures = [BackPressureError(num_queued_requests=9, max_queued_requests=9)]
+    with pytest.raises(Overloaded, match="shard group 0"):
+        cluster.run(lambda backend: backend.search(EVERYBODY, partial=True))
+
+
+def test_without_a_coordinator_nothing_is_answered(collection: SmallCollection) -> None:
+    cluster = Cluster(collection.index, collection.model, lease_wait_s=0.1)
+
+    async def ask(backend: RayBackend) -> None:
+        await backend.search(EVERYBODY, partial=False)
+        cluster.decider.version.hangs = True
+        await asyncio.sleep(0.5)
+        with pytest.raises(Unavailable, match="nobody can tell"):
+            await backend.search(EVERYBODY, partial=False)
+
+    cluster.run(ask)
+
+
+def test_an_answer_that_a_deletion_overtakes_is_made_anew(own: Cluster) -> None:
+    """It began before the deletion and would end after it."""
+    held = asyncio.Event()
+    answer = own.groups[0].answer._call
+
+    async def late(*question: Any) -> Any:
+        found = await answer(*question)
+        await held.wait()
+        return found
+
+    own.groups[0].answer._call = late
+
+    async def ask(backend: RayBackend) -> tuple[int, set[str]]:
+        asking = asyncio.create_task(backend.search(EVERYBODY, partial=False))
+        await asyncio.sleep(0.1)
+        assert await backend.delete(["face-07"]) == 2
+        held.set()
+        found = await asking
+        return found.index_version, {hit.id for hit in found.value.hits}
+
+    own.settings.__dict__["shard_s"] = 30.0
+    version, ids = own.run(ask)
+    assert version == 2
+    assert "face-07" not in ids
+    assert len(ids) == FACES - 1
+
+
+def test_versions_are_kept_apart_and_what_was_chosen_stays(
+    own: Cluster, collection: SmallCollection, tmp_path: Path
+) -> None:
+    make_more_codes(tmp_path / "new", collection.model)
+    answers: list[tuple[int, set[str]]] = []
+
+    async def keep_asking(backend: RayBackend) -> None:
+        while True:
+            found = await backend.search(EVERYBODY, partial=False)
+            answers.append((found.index_version, {hit.id for hit in found.value.hits}))
+
+    async def ask(backend: RayBackend) -> None:
+        asking = asyncio.create_task(keep_asking(backend))
+        assert await backend.append(str(tmp_path / "new")) == 2
+        for version in (1, 2, 1):
+            assert await backend.activate(version) == version
+            found = await backend.search(EVERYBODY, partial=False)
+            assert found.index_version == version
+        asking.cancel()
+        with pytest.raises(WrongUsage, match="no version 9"):
+            await backend.activate(9)
+
+    own.run(ask)
+    everybody = max((ids for _, ids in answers), key=len)
+    assert len(everybody) == FACES + MORE
+    expected = {1: everybody - IDS, 2: everybody}
+    assert all(ids == expected[version] for version, ids in answers)
+    assert {version for version, _ in answers} == {1, 2}
+    assert Cluster(tmp_path / "index", collection.model).coordinator.version == 1
