@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from raypipe.errors import WrongUsage
+from raypipe.errors import RaypipeError, WrongUsage
+from raypipe.methods.sparse_directions import svm
 from raypipe.methods.sparse_directions.directions import directions_part, read_directions
 from raypipe.methods.sparse_directions.interfacegan import (
     fit_boundaries,
@@ -46,6 +47,24 @@ def test_no_plane_near_the_found_one_costs_less(cost: float) -> None:
         assert loss(found + random(5, seed=seed) * 10.0 ** -(seed % 6)) >= loss(found) - 1e-7
     searched = minimize(loss, found * 0, method="Nelder-Mead", options={"maxiter": 20_000, "xatol": 1e-6})
     assert loss(found) <= searched.fun + 1e-7
+
+
+def test_rows_that_cannot_be_solved_end_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(svm, "MOST_STEPS", 3)
+    with pytest.raises(RaypipeError, match="no separating plane found in 3 steps"):
+        fit_hyperplane(random(60, 4), random(60, seed=1) > 0.3)
+
+
+def test_three_tenths_of_the_faces_of_a_kind_are_held_back() -> None:
+    codes, has = random(40, 3), np.repeat([1.0, 0.0], 20)
+    codes[:20] += 3
+    plane = fit_boundary(codes, has, count=10).normal
+    without = []
+    for row in range(40):
+        moved = codes.copy()
+        moved[row] = 100.0 if has[row] == 0 else -100.0  # far on the wrong side
+        without.append(np.array_equal(fit_boundary(moved, has, count=10).normal, plane))
+    assert [sum(without[:20]), sum(without[20:])] == [20 - 7, 20 - 7]
 
 
 def test_the_boundary_is_the_public_implementations() -> None:
@@ -117,3 +136,19 @@ def test_the_faces_of_a_boundary_are_drawn_from_all_rows() -> None:
         truth = torch.zeros(24).double()
         truth[2 * row], truth[2 * row + 1] = 0.8**0.5, 0.2**0.5
         assert normals[row] @ truth > 0.8
+
+
+@pytest.mark.parametrize(("have", "share", "seen"), [(15, 0.1, 4), (15, 0.5, 10), (45, 0.5, 10)])
+def test_as_many_faces_of_both_kinds_are_seen_as_the_share_says_and_there_are(
+    have: int, share: float, seen: int
+) -> None:
+    """Of 60 faces; 70 % of 6 are 4, 70 % of 15 are 10."""
+    codes, labels = torch.from_numpy(random(60, 3)), (torch.arange(60) < have).double()[:, None]
+    codes += 3 * labels
+    (normal,) = fit_boundaries(codes, labels, ("hat",), share=share, seed=0)
+    counts = [0, 0]
+    for row, has in enumerate(labels[:, 0].tolist()):
+        moved = codes.clone()
+        moved[row] = 100 - 200 * has  # far on the wrong side
+        counts[int(has)] += not torch.equal(fit_boundaries(moved, labels, ("hat",), share=share, seed=0)[0], normal)
+    assert counts == [seen, seen]

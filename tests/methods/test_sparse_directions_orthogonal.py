@@ -54,6 +54,11 @@ def test_an_orthonormal_set_stays() -> None:
     torch.testing.assert_close(nearest_orthonormal(nearest), nearest, rtol=0, atol=1e-7)
 
 
+def test_as_many_vectors_as_numbers_are_a_rotation_or_reflection() -> None:
+    nearest = nearest_orthonormal(random(4, 4).double())
+    torch.testing.assert_close(nearest.T @ nearest, torch.eye(4).double(), rtol=0, atol=1e-12)
+
+
 def test_the_order_of_the_vectors_does_not_matter() -> None:
     rows = random(6, 50)
     order = torch.tensor([3, 1, 5, 0, 2, 4])
