@@ -105,12 +105,15 @@ def test_a_busy_server_is_asked_again(page: Page, api: ApiServer) -> None:
 def test_an_answer_without_a_shard_says_so(page: Page, api: ApiServer) -> None:
     def partly(route: Route) -> None:
         answer = route.fetch()
-        route.fulfill(response=answer, json={**answer.json(), "covered": 0.5, "exact": False, "recall": 0.9})
+        route.fulfill(
+            response=answer, json={**answer.json(), "covered": 0.5, "exact": False, "recall": 0.9, "index_version": 9}
+        )
 
     page.route("**/v1/search", partly)
     page.goto(f"{api.url}/?face=face-07")
     expect(page.locator(".summary")).to_contain_text("only 50 % of the collection answered")
     expect(page.locator(".summary")).to_contain_text("about 90 % found")
+    expect(page.locator("#facts")).to_have_text("40 faces · model searchable · index 9")
 
 
 def test_transfer_is_there_where_a_method_offers_it(page: Page, api: ApiServer) -> None:

@@ -29,8 +29,8 @@ function show(served) {
   clearProblem("start");
   const state = new QueryState();
   followAddress(state);
-  byId("facts").textContent =
-    `${count(served.rows, "face", "faces")} · model ${served.model} · index ${served.index_version}`;
+  const version = make("span", { id: "version" }, String(served.index_version));
+  byId("facts").replaceChildren(`${count(served.rows, "face", "faces")} · model ${served.model} · index `, version);
   new FaceCard(state, served.examples);
   const offers = (verb) => served.methods.some(({ verbs }) => verbs.includes(verb));
   const tabs = { search: new SearchTab(state, served) };

@@ -2,7 +2,7 @@
 
 import { encode, search } from "./api.js";
 import { welcome } from "./collection.js";
-import { debounced, Latest, make } from "./dom.js";
+import { byId, debounced, Latest, make } from "./dom.js";
 import { openDetails } from "./details.js";
 import { LikeList } from "./like_list.js";
 import { clearProblem, say, showProblem } from "./notices.js";
@@ -156,7 +156,8 @@ export class SearchTab {
   }
 
   #tell(shown) {
-    const { exact, recall, rows, covered } = this.#result;
+    const { exact, recall, rows, covered, index_version: version } = this.#result;
+    byId("version").textContent = version;
     const certain = exact
       ? make("span", { class: "badge good", title: "No face that may be found is nearer than these." }, "exact")
       : make("span", { class: "badge", title: "Some nearer faces may be missing." }, `about ${percent(recall)} found`);
