@@ -113,6 +113,7 @@ def test_the_baseline_is_stored_and_searched_as_the_papers_directions() -> None:
     assert directions.attributes == NAMES
     projections = data["w_plus"].flatten(1) @ directions.vectors.T
     torch.testing.assert_close(directions.lowest, projections.amin(0))
+    torch.testing.assert_close(directions.units, (projections.amax(0) - projections.amin(0)) / 2)
     hits = (projections + directions.biases > 0) == (data["labels"] > 0)
     assert hits.float().mean(0).min() > 0.85
 
