@@ -127,3 +127,25 @@ def test_one_query_is_left_to_faiss(opened: Index) -> None:
     matrix = ScanMatrix(opened.shards()[0].spaces[NAME], torch.device("cpu"))
     assert not matrix.pays(1, None, 2000)
     assert not matrix.pays(1, np.ones(2000, np.bool_), 2000)
+
+
+@pytest.mark.parametrize("count", [1, 30, 300])
+@pytest.mark.parametrize("masked", [False, True])
+def test_what_is_dropped_between_blocks_is_never_among_the_highest(opened: Index, count: int, masked: bool) -> None:
+    (shard, *_), rng = opened.shards(), np.random.default_rng(2)
+    stored = shard.spaces[NAME]
+    probes_QC = (rng.standard_normal((60, stored.columns)) * 1e-6).astype(np.float32)  # scores near each other
+    allowed = rng.random(shard.rows) < 0.5 if masked else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch_scan, "_BLOCK_ROWS", 16)
+        patch.setattr(batch_scan, "_TRIM_AT", 1)
+        found = ScanMatrix(stored, torch.device("cpu")).best(probes_QC, count, allowed)
+    rows_NC = np.empty((shard.rows, stored.columns))
+    for numbers, rows in stored.scan_rows():
+        rows_NC[numbers] = rows
+    scores_QN = probes_QC @ rows_NC.T
+    for plain_N, (rows, scores) in zip(scores_QN, found, strict=True):
+        counted = plain_N if allowed is None else plain_N[allowed]
+        assert scores == pytest.approx(np.sort(counted)[::-1][:count], abs=1e-10)
+        assert scores == pytest.approx(plain_N[rows], abs=1e-10)
+        assert len(set(rows.tolist())) == count
