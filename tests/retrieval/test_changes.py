@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from raypipe.contract import SearchSpace
 from raypipe.errors import ModelMismatch, OutputInUse, RaypipeError, WrongUsage
@@ -12,7 +13,7 @@ from raypipe.retrieval.answer import Wish
 from raypipe.retrieval.build import build
 from raypipe.retrieval.changes import append, compact, delete, sweep
 from raypipe.retrieval.index import open_index
-from raypipe.retrieval.manifest import Binding, publish, read_manifest, versions
+from raypipe.retrieval.manifest import Binding, publish, read_manifest, read_version, versions
 from raypipe.retrieval.verify import verify
 from tests.retrieval.searching import BINDINGS, NAME, aims, blocks, built, names, tiny_settings, weighted_space
 
@@ -134,6 +135,29 @@ def test_sweep_deletes_leftovers_and_no_foreign_file(tmp_path: Path) -> None:
     assert not (tmp_path / ".staging-x").exists()
     assert not (tmp_path / "shards" / "0123").exists()
     assert verify(str(tmp_path)).problems == []
+
+
+@pytest.mark.parametrize("files", [1, 2])
+def test_a_sweep_that_ends_early_leaves_no_version_without_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    start(tmp_path)
+    delete(str(tmp_path), names(1))
+    delete(str(tmp_path), names(2))
+    gone: list[str] = []
+
+    def rm_file(_: LocalFileSystem, path: str) -> None:
+        if len(gone) == files:
+            raise PermissionError(path)
+        Path(path).unlink()
+        gone.append(path)
+
+    monkeypatch.setattr(LocalFileSystem, "rm_file", rm_file)
+    with pytest.raises(PermissionError):
+        sweep(str(tmp_path))
+    assert len(gone) == files
+    for version in versions(str(tmp_path)):
+        assert all((tmp_path / file.name).exists() for file in read_version(str(tmp_path), version).files())
 
 
 def test_on_an_object_store_all_operations_leave_a_whole_index(bucket: str, tmp_path: Path) -> None:
