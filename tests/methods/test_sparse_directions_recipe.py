@@ -181,8 +181,9 @@ def test_what_is_exported_was_measured_over_all_faces_and_says_so(tmp_path: Path
         recipe.export()
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 2, 3, 12])
 def test_extremes_over_workers_are_the_extremes(count: int) -> None:
+    """Of 11 rows: the last of 12 workers has none."""
     projections = torch.randn(11, 4, generator=torch.Generator().manual_seed(0))
     labels = (torch.arange(44).reshape(11, 4) % 3 == 0).float()
     brought: list[list[Tensor]] = [[] for _ in range(count)]
@@ -204,6 +205,16 @@ def test_extremes_over_workers_are_the_extremes(count: int) -> None:
     assert torch.equal(ranges.lowest, projections.amin(0))
     assert torch.equal(ranges.highest, projections.amax(0))
     assert torch.equal(ranges.faces, torch.stack([labels.sum(0), (1 - labels).sum(0)]).double())
+
+
+def test_scores_of_held_out_faces_by_hand() -> None:
+    scores = HeldOutScores(2)
+    margins = torch.tensor([[2.0, 0.5], [-0.5, 0.5], [-2.0, 0.5]])
+    labels = torch.tensor([[1.0, 1.0], [1.0, 1.0], [0.0, 1.0]])
+    for rows in (slice(0, 2), slice(2, 3)):
+        scores.add(margins[rows], labels[rows])
+    # Half of those with the first attribute are missed, none without it; the second has no face without it.
+    assert scores.result() == pytest.approx({"error": (0.5 + 0.0) / 2, "hinge": (1.5 + 3 * 0.5) / 6})
 
 
 def test_energy_is_counted_from_the_largest_entry() -> None:

@@ -12,9 +12,6 @@ from torch import Tensor
 
 from raypipe.contract import Share
 
-_HUGE = 1e300
-"""Stands for infinity in what is multiplied by 0."""
-
 
 @dataclass(frozen=True, eq=False)
 class Ranges:
@@ -56,7 +53,7 @@ class RangeMeter:
         faces_2A = self._faces_2A.clone()
         # Averages are all that workers can form: each puts its extremes into a row of its own.
         extremes_R2A = torch.zeros(share.count, *faces_2A.shape, dtype=torch.float64, device=faces_2A.device)
-        extremes_R2A[share.rank] = torch.stack([self._lowest_A, self._highest_A]).clamp(-_HUGE, _HUGE)
+        extremes_R2A[share.rank] = torch.stack([self._lowest_A, self._highest_A])
         share.average([faces_2A, extremes_R2A])
         lowest_RA, highest_RA = (extremes_R2A * share.count).float().unbind(1)
         return Ranges(lowest_RA.amin(0), highest_RA.amax(0), (faces_2A * share.count).round())
