@@ -15,7 +15,14 @@ from raypipe.config import read_config
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.edit import EditConfig, edit
 from raypipe.pipeline.encode.config import EncodeConfig
+from raypipe.pipeline.index.config import IndexConfig
+from raypipe.pipeline.index.job import run_job
+from raypipe.pipeline.index.local import RunLocally
+from raypipe.pipeline.index.plan import build_job
 from raypipe.pipeline.reconstruct import reconstruct
+from raypipe.pipeline.search.query import FromIndex, SearchQuery
+from raypipe.pipeline.search.result_sheet import result_sheet
+from raypipe.pipeline.search.searcher import open_searcher
 from raypipe.pipeline.synth import SynthConfig, in_words, make_faces
 from raypipe.pipeline.train.config import DataConfig, TrainConfig, TrainJob
 from raypipe.pipeline.train.job import train_locally
@@ -25,8 +32,10 @@ METHOD = "sparse_directions"
 STEPS = 400
 EDITS = ("Blond_Hair=3", "Pale_Skin=-2")
 STRENGTHS = 7
-MADE = ("faces", "codes", "model", "reconstructions.png", "edits.png")
-EDITED = "000003"
+MADE = ("faces", "codes", "model", "reconstructions.png", "edits.png", "index", "found.png")
+EDITED, ASKED_WITH = "000003", "000011"
+WANTED = "Eyeglasses"
+"""Which the face that is asked with does not have."""
 
 
 def demo_command(
@@ -34,9 +43,9 @@ def demo_command(
     count: Annotated[int, typer.Option(min=24, help="Made-up faces.")] = 1000,
     local: Annotated[bool, typer.Option("--local", help="In this process, without Ray.")] = False,
 ) -> None:
-    """Draw made-up faces, encode them on Ray, fit attribute directions to the codes, edit a face along them."""
+    """Draw made-up faces, encode them on Ray, fit attribute directions to the codes; edit a face, and search by one."""
     started = time.monotonic()
-    faces, codes, model, sheet, strip = (storage.join(out, name) for name in MADE)
+    faces, codes, model, sheet, strip, index, found = (storage.join(out, name) for name in MADE)
     _replace_earlier(out)
     synth = SynthConfig(out=faces, count=count, size=64)
     with (line := ProgressLine("synth")):
@@ -48,12 +57,16 @@ def demo_command(
     _fit_directions(codes, model)
     wanted = EditConfig(source=codes, image_id=EDITED, edits=EDITS, model=model, method=METHOD, strip=STRENGTHS)
     storage.write_bytes(strip, edit(wanted, "cpu"))
+    _build_index(codes, index, model)
+    storage.write_bytes(found, _search(index, model))
     typer.echo(
         f"\n{sheet}: originals, each row over its reconstructions\n"
         f"{strip}: a face, what is made of its code, and growing edits; the last row: all at once\n"
         f"{codes}: the codes; try: raypipe info {codes}\n"
         f"{model}: the model with the directions; try: raypipe edit {codes} --id {EDITED} --model {model} "
         f"--set Male=1 --out edited.png\n"
+        f"{found}: faces like {ASKED_WITH}, but with {WANTED}, which matters 100 times; try:\n"
+        f"  raypipe search {index} --id {ASKED_WITH} --model {model} --adjust {WANTED}=1 --prefer {WANTED}=100\n"
         f"done in {time.monotonic() - started:,.0f} s"
     )
 
@@ -73,6 +86,19 @@ def _fit_directions(codes: str, model: str) -> None:
 
     if not outcome.is_done:
         raise typer.Exit(1)
+
+
+def _build_index(codes: str, index: str, model: str) -> None:
+    job = build_job(IndexConfig(codes=(codes,), out=index, model=model))
+    with (line := ProgressLine("index")):
+        run_job(job, RunLocally(), say=say, watch=lambda record: line.update(record.done, record.rows))
+
+
+def _search(index: str, model: str) -> bytes:
+    """The sheet of faces like one, but."""
+    searcher = open_searcher(index, model)
+    query = SearchQuery(face=FromIndex(ASKED_WITH), adjust={WANTED: 1.0}, prefer={WANTED: 100.0}, k=12)
+    return result_sheet(searcher, searcher.search(query), [WANTED])
 
 
 def _replace_earlier(out: str) -> None:

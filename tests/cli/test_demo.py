@@ -8,6 +8,7 @@ from PIL import Image
 
 from raypipe.cli import app
 from raypipe.errors import WrongUsage
+from raypipe.retrieval.index import open_index
 from raypipe.weights import open_bundle
 
 
@@ -15,7 +16,7 @@ def test_the_demo_leaves_codes_directions_and_pictures(tmp_path: Path) -> None:
     arguments = ["demo", "--local", "--count", "200", "--out", str(tmp_path)]
     app(arguments, standalone_mode=False)
     made = {path.name for path in tmp_path.iterdir()}
-    assert made == {"faces", "codes", "model", "reconstructions.png", "edits.png"}
+    assert made == {"faces", "codes", "model", "reconstructions.png", "edits.png", "index", "found.png"}
     assert (tmp_path / "codes" / "_SUCCESS").exists()
     assert {"generator", "encoder", "sparse_directions"} <= set(open_bundle(str(tmp_path / "model")).parts)
     strip = np.asarray(Image.open(tmp_path / "edits.png")).astype(float)
@@ -23,6 +24,8 @@ def test_the_demo_leaves_codes_directions_and_pictures(tmp_path: Path) -> None:
     moved = [np.abs(tile - tiles[1]).mean() for tile in tiles[2:]]
     assert moved == sorted(moved), "every strength changes more than the one before"
     assert moved[-1] > 3
+    assert open_index(str(tmp_path / "index")).manifest.rows == 200
+    assert Image.open(tmp_path / "found.png").size > (600, 400)
     app(arguments, standalone_mode=False)  # again, in place of the first
     assert {path.name for path in tmp_path.iterdir()} == made
 
