@@ -31,7 +31,7 @@ def open_version(
         manifest = checked_version(uri, version)
         forms = read_forms(uri, manifest.spaces)
         shards = [open_shard(uri, entry, forms, CACHE) for entry in manifest.shards]
-        index = Index(manifest, shards, torch.device(model.device))
+        index = Index(manifest, shards, torch.device(model.device)).load()
     return Searcher(index, open_collection(index.manifest, codes), model, threads=threads)
 
 
