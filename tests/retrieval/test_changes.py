@@ -13,7 +13,16 @@ from raypipe.retrieval.answer import Wish
 from raypipe.retrieval.build import build
 from raypipe.retrieval.changes import append, compact, delete, sweep
 from raypipe.retrieval.index import open_index
-from raypipe.retrieval.manifest import Binding, publish, read_manifest, read_version, versions
+from raypipe.retrieval.manifest import (
+    Binding,
+    Manifest,
+    ShardEntry,
+    manifest_name,
+    publish,
+    read_manifest,
+    read_version,
+    versions,
+)
 from raypipe.retrieval.verify import verify
 from tests.retrieval.searching import BINDINGS, NAME, aims, blocks, built, names, tiny_settings, weighted_space
 
@@ -123,6 +132,27 @@ def test_of_two_writers_the_slower_is_told(tmp_path: Path) -> None:
         publish(str(tmp_path), old.next(old.shards))
     with pytest.raises(OutputInUse, match="holds an index already"):
         start(tmp_path)
+
+
+def test_an_id_in_two_new_shards_is_refused(tmp_path: Path) -> None:
+    start(tmp_path)
+    with pytest.raises(WrongUsage, match="1 of the ids are in the index already, 'twice' is one"):
+        append(str(tmp_path), BINDINGS, blocks(["twice", "once", "twice"], VECTORS[40:43]), rows_per_shard=2)
+    assert read_manifest(str(tmp_path)).version == 1
+
+
+def test_the_next_version_knows_the_sources_of_its_shards_and_no_others() -> None:
+    one, two = (ShardEntry(name, 1, f"codes-{name}", ()) for name in ("one", "two"))
+    first = Manifest(1, 1.0, {}, (one,), {"codes-one": "file:///one"})
+    both = first.next((one, two), {"codes-two": "file:///two", "codes-three": "file:///three"})
+    assert both.sources == {"codes-one": "file:///one", "codes-two": "file:///two"}
+    assert both.next((two,)).sources == {"codes-two": "file:///two"}
+
+
+def test_versions_are_in_order_of_their_numbers(tmp_path: Path) -> None:
+    for number in (1_000_000, 2, 999_999):
+        (tmp_path / manifest_name(number)).touch()
+    assert versions(str(tmp_path)) == [2, 999_999, 1_000_000]
 
 
 def test_sweep_deletes_leftovers_and_no_foreign_file(tmp_path: Path) -> None:
