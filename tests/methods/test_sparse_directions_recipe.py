@@ -151,6 +151,9 @@ def test_more_sparsity_leaves_fewer_entries_and_learns_more_of_few_faces() -> No
     fits = fit_by_sparsity(config, site(30), labelled_codes(30), labelled_codes(200, seed=1), (0.0, 0.02, 0.05))
     assert list(fits) == [0.0, 0.02, 0.05]
     none, some, much = (fit.scores for fit in fits.values())
+    training = labelled_codes(30)["w_plus"].flatten(1)
+    for fit in fits.values():  # T's range is that of the training faces
+        torch.testing.assert_close(fit.directions.lowest, (training @ fit.directions.vectors.T).amin(0))
     # Of 24 entries two decide on each attribute.
     assert none["entries"] > some["entries"] > much["entries"]
     assert none["error"] > some["error"] > much["error"]
