@@ -14,6 +14,7 @@ from raypipe import storage
 from raypipe.errors import ModelMismatch, WrongUsage
 from raypipe.methods.sparse_directions.config import SparseDirectionsConfig
 from raypipe.pipeline.train.config import DataConfig, TrainConfig, TrainJob
+from raypipe.pipeline.train.job import from_the_root
 from raypipe.pipeline.train.label_file import read_label_file
 from raypipe.pipeline.train.readers import Reader, list_data, open_reader
 from tests.pipeline.encode.test_job import config_for, encode_locally
@@ -175,6 +176,8 @@ def test_a_run_does_not_go_on_with_other_labels(codes: Path, tmp_path: Path, mon
         config=TrainConfig(recipe="sparse_directions", out="out", data=DataConfig(uri=str(codes), labels="labels.csv")),
         recipe=SparseDirectionsConfig(steps=3),
     )
+    # Workers on Ray have another current directory.
+    assert from_the_root(job).config.data.labels == str(tmp_path / "labels.csv")
     assert train(job).is_done
     assert train(job).is_done  # finds that nothing is left to do
     parquet(tmp_path / "labels.csv", table(hat=HAT, coat=~COAT))
