@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
 
-from raypipe.errors import RaypipeError
 from serve.errors import Overloaded, Unavailable
 
 AGAIN_AFTER_S = 0.05
@@ -48,7 +47,12 @@ async def ask(method: Asked, *arguments: Any, what: str, seconds: float) -> Any:
     except BackPressureError as error:
         raise Overloaded(f"too many wait for {what}: ask again") from error
     except RayTaskError as error:
-        # Ray's own text has the trace of the other process in it, which is no client's business.
-        if isinstance(error.cause, RaypipeError):
-            raise error.cause from None
-        raise
+        raise raised(error) from None
+
+
+def raised(error: BaseException) -> BaseException:
+    """What another process raised, or one that it asked. Ray's own text has traces in it, which are no client's
+    business."""
+    while isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
+        error = error.cause
+    return error

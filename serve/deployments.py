@@ -17,6 +17,8 @@ import ray
 import torch
 from fastapi import FastAPI
 from ray import serve as ray_serve
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from raypipe.pipeline.encode.face_model import pick_device
@@ -28,6 +30,7 @@ from raypipe.retrieval.space import Aim
 from raypipe.weights import open_bundle
 from serve import work
 from serve.backend import Pixels
+from serve.calls import raised
 from serve.coordinator import Coordinator, append_codes
 from serve.errors import Unavailable
 from serve.groups import open_group
@@ -41,8 +44,12 @@ T = TypeVar("T")
 PRELOAD_S = 600.0
 """Until everybody has opened a version; on an index of many gigabytes that is what it takes to read them."""
 
-PRELOAD_TRIES = 3
+PRELOAD_TRIES = 10
 """A replica may go while it is told, and another come, which opens the version by itself."""
+
+AGAIN_AFTER_S = 2.0
+
+_NOT_TOLD: tuple[type[Exception], ...] = (RayError, RayServeException, TimeoutError)
 
 Columns = Mapping[str, npt.NDArray[Any]]
 
@@ -129,7 +136,10 @@ class Decider:
         indexing = ray.remote(num_cpus=0)(append_codes)
 
         async def append(codes: str) -> None:
-            await indexing.remote(settings.index, codes, settings.model)
+            try:
+                await indexing.remote(settings.index, codes, settings.model)
+            except RayTaskError as error:
+                raise raised(error) from None
 
         self._coordinator = Coordinator(settings.index, preload=self._preload, append=append)
 
@@ -178,13 +188,13 @@ async def _tell_all(deployment: DeploymentHandle, version: int) -> None:
     Unavailable: a replica cannot open it.
     """
     for attempt in range(1, PRELOAD_TRIES + 1):
-        told = await deployment.broadcast("preload", version).results_async(timeout_s=PRELOAD_S, return_exceptions=True)
-        failed = [each for each in told if isinstance(each, BaseException)]
-        if not failed:
+        try:
+            await deployment.broadcast("preload", version).results_async(timeout_s=PRELOAD_S)
             return
-        if attempt < PRELOAD_TRIES:
-            await asyncio.sleep(1.0)
-    raise Unavailable(f"version {version} cannot be opened by all who answer: {type(failed[0]).__name__}")
+        except _NOT_TOLD as error:
+            if attempt == PRELOAD_TRIES:
+                raise Unavailable(f"version {version} cannot be opened by all who answer") from error
+        await asyncio.sleep(AGAIN_AFTER_S)
 
 
 def _opened(model: str, threads: int) -> OpenedModel:

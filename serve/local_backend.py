@@ -4,55 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from raypipe.pipeline.index.changes import delete as delete_from_index
 from raypipe.pipeline.index.config import AppendConfig
 from raypipe.pipeline.index.job import run_job
 from raypipe.pipeline.index.local import RunLocally
 from raypipe.pipeline.index.plan import append_job
-from raypipe.pipeline.search.collection import Place
 from raypipe.pipeline.search.model import OpenedModel
 from raypipe.pipeline.search.query import Face, FromPixels, SearchQuery
 from raypipe.pipeline.search.result import SearchResult
-from raypipe.pipeline.search.searcher import Searcher
 from raypipe.weights import open_bundle
 from serve import pictures, work
 from serve.backend import Change, Description, Encoded, Pixels, Versioned
 from serve.errors import Unavailable
+from serve.served import KeptPictures, Served
 from serve.settings import Limits
 from serve.versions import open_version
 
 K = TypeVar("K")
 T = TypeVar("T")
 
-PICTURES_KEPT = 2048
-"""Of the collection, in memory: 25 MB at 64 pixels, 400 MB at 256."""
-
 _log = logging.getLogger("raypipe.serve")
-
-
-@dataclass(frozen=True)
-class _Served:
-    """A version of the index, with what is told of it."""
-
-    searcher: Searcher
-    description: Description
-
-    @property
-    def version(self) -> int:
-        return self.description.index_version
 
 
 class LocalBackend:
     """Opens index and model in a thread of its own; until that is done, questions are told to come back.
 
-    What is served never changes: another version of the index is another ``_Served``, put in its place at once, and
+    What is served never changes: another version of the index is another ``Served``, put in its place at once, and
     questions in flight end on the one they began with.
 
     Args:
@@ -67,8 +48,8 @@ class LocalBackend:
         self._picture_threads = ThreadPoolExecutor(limits.pictures_at_once, "picture")
         # One change at a time: whoever opens the newest version last also puts it in place last.
         self._changes = ThreadPoolExecutor(1, "change")
-        self._pictures = _KeptPictures()
-        self._served: _Served | None = None
+        self._pictures = KeptPictures()
+        self._served: Served | None = None
         self._opening = self._changes.submit(self._open, device)
         self._opening.add_done_callback(_tell_failure)
 
@@ -126,7 +107,7 @@ class LocalBackend:
         for threads in (self._threads, self._picture_threads, self._changes):
             await asyncio.to_thread(threads.shutdown, cancel_futures=True)
 
-    def _now(self) -> _Served:
+    def _now(self) -> Served:
         if self._served is not None:
             return self._served
         if self._opening.done() and self._opening.exception() is not None:
@@ -140,7 +121,7 @@ class LocalBackend:
     def _serve(self, version: int | None) -> int:
         searcher = open_version(self._uri, version, self._model, codes=self._codes, threads=1)
         work.warm(searcher)
-        served = _Served(searcher, work.described(searcher))
+        served = Served(searcher, work.described(searcher))
         self._served = served
         _log.info("version %d of the index is served, %d faces", served.version, served.description.rows)
         return served.version
@@ -158,39 +139,6 @@ class LocalBackend:
 def _tell_failure(opening: Future[None]) -> None:
     if not opening.cancelled() and (error := opening.exception()) is not None:
         _log.error("index and model could not be opened", exc_info=error)
-
-
-class _KeptPictures:
-    """Pictures that were asked for lately, by where they are, and where that is, by version and id: a face that was
-    deleted is not found in the version after that."""
-
-    def __init__(self) -> None:
-        self._places = _Lately[tuple[int, str], Place]()
-        self._pictures = _Lately[Place, Pixels]()
-
-    def picture(self, served: _Served, id: str) -> Pixels:
-        place = self._places.get((served.version, id), lambda: work.place_of(served.searcher, id))
-        return self._pictures.get(place, lambda: work.picture(served.searcher, place))
-
-
-class _Lately(Generic[K, T]):
-    """What was made lately, to be had again."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[K, T] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: K, make: Callable[[], T]) -> T:
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        made = make()
-        with self._lock:
-            self._kept[key] = made
-            if len(self._kept) > PICTURES_KEPT:
-                self._kept.popitem(last=False)
-        return made
 
 
 async def _in(threads: ThreadPoolExecutor, do: Callable[[], T]) -> T:

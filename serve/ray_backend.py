@@ -33,6 +33,7 @@ from serve.errors import Unavailable
 from serve.groups import groups_of, open_shards
 from serve.held import HeldVersions
 from serve.lease import Lease
+from serve.served import KeptPictures, Served
 from serve.settings import ServeSettings
 
 T = TypeVar("T")
@@ -54,18 +55,6 @@ class Handles:
     coordinator: Any
 
 
-@dataclass(frozen=True)
-class _Served:
-    """A version, with what is told of it."""
-
-    searcher: Searcher
-    description: Description
-
-    @property
-    def version(self) -> int:
-        return self.description.index_version
-
-
 class RayBackend:
     """In each ingress process. Answers once ``open`` is done."""
 
@@ -76,10 +65,9 @@ class RayBackend:
         limits = settings.api.limits
         self._threads = ThreadPoolExecutor(limits.at_once, "answer")
         self._picture_threads = ThreadPoolExecutor(limits.pictures_at_once, "picture")
-        coordinator = handles.coordinator
-        self._lease = Lease(
-            lambda: self._ask(coordinator.version, what="the coordinator"), wait_s=settings.lease_wait_s
-        )
+        self._pictures = KeptPictures()
+        decides = handles.coordinator.version
+        self._lease = Lease(lambda: self._ask(decides, what="the coordinator"), wait_s=settings.lease_wait_s)
         self._renewing: asyncio.Task[None] | None = None
         self._is_ready = False
 
@@ -127,10 +115,7 @@ class RayBackend:
         return await self._pinned(lambda now: self._edit(now, face, coded, change, method))
 
     async def image(self, id: str) -> Versioned[Pixels]:
-        def read(searcher: Searcher) -> Pixels:
-            return work.picture(searcher, work.place_of(searcher, id))
-
-        return await self._pinned(lambda now: self._in(self._picture_threads, lambda: read(now.searcher)))
+        return await self._pinned(lambda now: self._in(self._picture_threads, lambda: self._pictures.picture(now, id)))
 
     async def activate(self, version: int | None) -> int:
         return int(await self._change("activate", version))
@@ -160,7 +145,7 @@ class RayBackend:
         for threads in (self._threads, self._picture_threads):
             await asyncio.to_thread(threads.shutdown, cancel_futures=True)
 
-    def _open_version(self, version: int, latest: _Served | None) -> _Served:
+    def _open_version(self, version: int, latest: Served | None) -> Served:
         """All shards, of which no scan row is loaded: labels, vectors and which rows are deleted are enough here."""
         uri, model = self._settings.index, self._model
         manifest = read_version(uri, version)
@@ -168,15 +153,15 @@ class RayBackend:
         shards = open_shards(uri, manifest, latest.searcher.index if latest else None)
         collection = open_collection(manifest, self._settings.moved)
         searcher = Searcher(Index(manifest, shards, torch.device("cpu")), collection, model)
-        return _Served(searcher, work.described(searcher))
+        return Served(searcher, work.described(searcher))
 
-    async def _now(self) -> _Served:
+    async def _now(self) -> Served:
         version = await self._lease.version()
         if (held := self._held.now(version)) is not None:
             return held
         return await self._in(self._threads, lambda: self._held.get(version))
 
-    async def _pinned(self, answer: Callable[[_Served], Awaitable[T]]) -> Versioned[T]:
+    async def _pinned(self, answer: Callable[[Served], Awaitable[T]]) -> Versioned[T]:
         for _ in range(ATTEMPTS):
             now = await self._now()
             given = await answer(now)
@@ -184,7 +169,7 @@ class RayBackend:
                 return Versioned(now.version, given)
         raise Unavailable("the index is being changed")
 
-    async def _search(self, now: _Served, query: SearchQuery, partial: bool) -> SearchResult:
+    async def _search(self, now: Served, query: SearchQuery, partial: bool) -> SearchResult:
         searcher, started = now.searcher, time.perf_counter()
         prepared, wish = await self._in(
             self._threads, lambda: (searcher.prepare(query), wish_of(query, searcher.index))
@@ -197,7 +182,7 @@ class RayBackend:
         # Of rows that nobody looked at nothing is certain.
         return replace(result, exact=result.exact and None not in answers)
 
-    async def _answers(self, now: _Served, prepared: Prepared, wish: Wish, partial: bool) -> list[Answer | None]:
+    async def _answers(self, now: Served, prepared: Prepared, wish: Wish, partial: bool) -> list[Answer | None]:
         """Of every group; None: it is down, and an answer without it is welcome."""
         bindings = {aim.space: self._model.binding(aim.space) for aim in prepared.targets}
         count = groups_of(now.searcher.index.manifest, self._settings.groups)
@@ -214,7 +199,7 @@ class RayBackend:
             raise failed[0]
         return [None if isinstance(each, BaseException) else each for each in answers]
 
-    async def _edit(self, now: _Served, face: Face, coded: Face, change: Change, method: str) -> Pixels:
+    async def _edit(self, now: Served, face: Face, coded: Face, change: Change, method: str) -> Pixels:
         task = await self._in(self._threads, lambda: work.rendering(now.searcher, face, coded, change, method))
         made: Pixels = await self._ask(self._handles.editor.render, task, what="the editor")
         return made

@@ -56,14 +56,8 @@ def serve_command(
 
 def _shared_machine() -> dict[str, Any]:
     """Everything on one machine: what a replica takes of it is not counted, the system divides its time."""
-    threads, gpus = os.cpu_count() or 1, 0.0
-    small = {"cpus": 0.0, "gpus": gpus}
-    return {
-        "ingress": {**small, "ongoing": 64},
-        "shards": {**small, "threads": threads},
-        "encoder": {**small, "threads": threads},
-        "editor": {**small, "threads": threads},
-    }
+    computing = {"cpus": 0.0, "threads": os.cpu_count() or 1}
+    return {"ingress": {"cpus": 0.0, "ongoing": 64}, **dict.fromkeys(("shards", "encoder", "editor"), computing)}
 
 
 def _serve_here(settings: ServeSettings, port: int) -> None:

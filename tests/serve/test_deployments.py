@@ -80,6 +80,8 @@ def test_whoever_is_killed_comes_back_and_no_question_is_lost(served: RayServer)
         served.kill("ShardGroup-1")
         served.kill("Encoder")
         load.wait_for(6)
+        served.kill("Decider")
+        load.wait_for(6)
         assert load.failures == []
         served.kill("Ingress")
         load.wait_for(6)
@@ -110,6 +112,8 @@ def test_no_answer_mixes_versions_and_none_fails_while_they_change(served: RaySe
     assert load.failures == []
     assert set(seen) == {1, 2, 3}
     assert served.client.get("/v1/images/face-07").status_code == 404
+    refused = served.client.post("/v1/admin/activate", json={"version": 9})
+    assert (refused.status_code, "Traceback" in refused.text) == (404, False)
 
 
 def test_ctrl_c_ends_it_cleanly(served: RayServer) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
 from raypipe.attributes import Edit
@@ -54,7 +54,7 @@ class Handle:
     """``methods`` by name; all say that they are loaded."""
 
     def __init__(self, **methods: Callable[..., Awaitable[Any]]) -> None:
-        self.is_loaded = Method(_nothing)
+        self.is_loaded = Method(_is_loaded)
         for name, call in methods.items():
             setattr(self, name, Method(call))
 
@@ -109,7 +109,7 @@ VERBS = ("activate", "append", "delete")
 EVERYBODY = SearchQuery(face=FromIndex("face-01"), exclude_own=False, k=FACES + MORE)
 
 
-async def _nothing() -> bool:
+async def _is_loaded() -> bool:
     return True
 
 
@@ -204,6 +204,24 @@ def test_a_full_queue_is_an_overload(cluster: Cluster) -> None:
     cluster.groups[0].answer.failures = [BackPressureError(num_queued_requests=9, max_queued_requests=9)]
     with pytest.raises(Overloaded, match="shard group 0"):
         cluster.run(lambda backend: backend.search(EVERYBODY, partial=True))
+
+
+def test_what_a_process_raised_is_told_without_its_trace(cluster: Cluster) -> None:
+    """Also where it had that from another process."""
+    inner = RayTaskError("index", "Traceback: /secret.py", WrongUsage("no such thing")).as_instanceof_cause()
+    cluster.decider.activate.failures = [RayTaskError("activate", "Traceback: ...", inner).as_instanceof_cause()]
+    with pytest.raises(WrongUsage, match=r"^no such thing$"):
+        cluster.run(lambda backend: backend.activate(3))
+
+
+def test_it_is_ready_when_everybody_is(cluster: Cluster) -> None:
+    async def ask(backend: RayBackend) -> list[bool]:
+        cluster.encoder.is_loaded.hangs = True
+        before = await backend.ready()
+        cluster.encoder.is_loaded.hangs = False
+        return [before, await backend.ready()]
+
+    assert cluster.run(ask) == [False, True]
 
 
 def test_without_a_coordinator_nothing_is_answered(collection: SmallCollection) -> None:
