@@ -47,6 +47,7 @@ def queries(count: int, preference: float) -> list[list[Aim]]:
         Wish(condition=Between("luck", None, 0.5)),
         Wish(condition=Between("luck", None, 0.001)),
         Wish(diversity=Diversity("person", 1), k=250),
+        Wish(diversity=Diversity("person", 1), k=299),
     ],
 )
 def test_together_and_one_by_one_give_the_same_bits(opened: Index, wish: Wish, preference: float) -> None:

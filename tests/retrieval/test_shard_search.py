@@ -163,10 +163,11 @@ def test_at_most_so_many_hits_of_a_person_and_never_an_excluded_one(tmp_path: Pa
     assert answer.certified
 
 
-def test_rows_too_long_for_the_scan_are_found_all_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("far", [4000.0, 1e6])
+def test_rows_too_long_for_the_scan_are_found_all_the_same(tmp_path: Path, far: float) -> None:
     """The axes and the scale know the first 500 rows only."""
     space, vectors = weighted_space(1, 8), clustered(504, 9, seed=7)
-    vectors[500:] *= np.float32(1e6)
+    vectors[500:] = np.float32([0, far, *[0] * 7]) + vectors[500:] / 10
     built(tmp_path, space, vectors[:500], settings=tiny_settings(space, axes=3))
     append(str(tmp_path), BINDINGS, blocks(names(4, 500), vectors[500:]), rows_per_shard=4)
     compact(str(tmp_path), rows_per_shard=504)
@@ -177,6 +178,18 @@ def test_rows_too_long_for_the_scan_are_found_all_the_same(tmp_path: Path) -> No
             answer = search_shard(shard, aims(space, asked), Wish(k=6), None, only)
             distances = plain_distances(space, vectors, asked, {})
             assert [hit.id for hit in answer.hits] == plain_nearest(distances, names(504), 6)
+
+
+@pytest.mark.parametrize("only", PLANS)
+@pytest.mark.parametrize("prefer", [1.0, 1000.0])
+def test_no_row_that_was_not_compared_is_nearer_than_the_bound(tmp_path: Path, only: Kind, prefer: float) -> None:
+    space, vectors = weighted_space(1, 8), clustered(3000, 9, seed=11)
+    (shard,) = built(tmp_path, space, vectors, settings=tiny_settings(space, axes=3, rows_per_shard=3000)).shards()
+    for asked in vectors[:10]:
+        (told,) = search_shard(shard, aims(space, asked, {"a0": prefer}), Wish(k=3), None, only).explanations
+        distances = plain_distances(space, vectors, asked, {"a0": prefer})
+        assert np.count_nonzero(distances < told.bound * (1 - 1e-9)) <= told.compared
+        assert (told.bound == np.inf) == (told.compared == 3000)
 
 
 @pytest.mark.parametrize("size", [1e-12, 1e-3, 1e12])
