@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raypipe.contract import SearchSpace
+from raypipe.retrieval import answer as answers
 from raypipe.retrieval.answer import Diversity, Wish
 from raypipe.retrieval.changes import append, compact
 from raypipe.retrieval.filters import Between, Equals
@@ -250,3 +251,18 @@ def test_a_condition_that_no_row_meets_gives_no_hits(tmp_path: Path) -> None:
         assert not answer.hits
         assert answer.certified
         assert answer.exhausted
+
+
+@pytest.mark.parametrize("weight", [1e-3, 1.0, 1e3])
+def test_where_the_lowest_bounds_do_not_suffice_no_row_within_the_limit_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weight: float
+) -> None:
+    monkeypatch.setattr(answers, "_FIRST_BOUNDS", 4)
+    space = weighted_space(1, 30)
+    vectors = np.random.default_rng(12).standard_normal((2000, 31)).astype(np.float32)
+    (shard,) = built(tmp_path, space, vectors, settings=tiny_settings(space, axes=2, rows_per_shard=2000)).shards()
+    for asked in vectors[:5]:
+        for only in PLANS:
+            got = search_shard(shard, aims(space, asked, weight=weight), Wish(k=3), None, only)
+            distances = plain_distances(space, vectors, asked, {})
+            assert [hit.id for hit in got.hits] == plain_nearest(distances, names(2000), 3)
