@@ -1,12 +1,13 @@
 """What HTTP and Ray Serve cost beside the engine itself, and what happens beyond what they can do.
 
-    python -m benchmarks.serve [--index DIR] [--faces 1000] [--seconds 5] [--most 64] [--set NAME=VALUE] [--json FILE]
+    python -m benchmarks.serve [--index DIR] [--faces 1000] [--seconds 5] [--most 64] [--local] [--set NAME=VALUE]
 
 Searches by id, each with one adjusted and preferred attribute, are put to ``raypipe serve`` on this machine's loopback
 from 1, 2, 4, ... connections at once, each of which asks again as soon as it has its answer; then once more from a
 single one, to see whether it has recovered. Beside them the same questions to the engine, in this process, in turn.
-Without ``--index`` one of made-up faces is built first. Refusals (429, 503) are counted apart: their times are not
-those of answers. Prints a table, then JSON. Client and server share the machine.
+Without ``--index`` one of made-up faces is built first; ``--local``: the server is one process, without Ray. Refusals
+(429, 503) are counted apart: their times are not those of answers. Prints a table, then JSON. Client and server share
+the machine.
 """
 
 from __future__ import annotations
@@ -62,11 +63,13 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=5.0)
     options.add_argument("--most", type=int, default=64)
     options.add_argument("--set", action="append", default=[], dest="settings")
+    options.add_argument("--local", action="store_true")
     options.add_argument("--json", default="")
     told = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         index = told.index or build_index(Path(folder), told.faces)
-        report = measured(index, told.settings, told.seconds, told.most)
+        settings = [part for setting in told.settings for part in ("--set", setting)]
+        report = measured(index, [*settings, *(["--local"] if told.local else [])], told.seconds, told.most)
     print(text := json.dumps({"machine": machine(), **report}, indent=1))
     if told.json:
         Path(told.json).write_text(text)
@@ -81,18 +84,18 @@ def build_index(folder: Path, faces: int) -> str:
     return index
 
 
-def measured(index: str, settings: Sequence[str], seconds: float, most: int) -> dict[str, Any]:
+def measured(index: str, options: Sequence[str], seconds: float, most: int) -> dict[str, Any]:
     """All rounds; prints a line each."""
     searcher = open_searcher(index, MODEL)
     queries = list(itertools.islice(questions(searcher), 256))
     direct_ms(searcher, queries)  # everything is loaded by the first questions
     direct = direct_ms(searcher, queries)
     print(f"the engine alone: {direct[0]:.1f} ms p50, {direct[1]:.1f} ms p95")
-    with served(index, settings) as url:
+    with served(index, options) as url:
         rounds = [asyncio.run(one_round(url, queries, count, seconds)) for count in [1, *counts(most), 1]]
     return {
         "rows": searcher.index.manifest.rows,
-        "settings": list(settings),
+        "options": list(options),
         "direct_p50_ms": direct[0],
         "direct_p95_ms": direct[1],
         "rounds": [asdict(each) for each in rounds],
@@ -124,16 +127,14 @@ def direct_ms(searcher: Searcher, queries: Sequence[SearchQuery]) -> tuple[float
 
 
 @contextmanager
-def served(index: str, settings: Sequence[str]) -> Iterator[str]:
+def served(index: str, options: Sequence[str]) -> Iterator[str]:
     """The address of a server that is ready."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "raypipe", "serve", index, "--model", MODEL, "--port", str(port)]
     with tempfile.TemporaryFile() as log:
-        server = subprocess.Popen(
-            [*command, *(part for setting in settings for part in ("--set", setting))], stdout=log, stderr=log
-        )
+        server = subprocess.Popen([*command, *options], stdout=log, stderr=log)
         try:
             wait_until_ready(url, server)
             yield url

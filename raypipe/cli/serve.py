@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from raypipe import storage
 from raypipe.cli.console import say
 from raypipe.config import read_config
 from raypipe.errors import WrongUsage
+from raypipe.retrieval.manifest import read_manifest
+from raypipe.weights import open_bundle, shipped_models
 
 if TYPE_CHECKING:
     from serve.settings import ServeSettings
@@ -41,10 +44,11 @@ def serve_command(
     """Search and edits over HTTP, with a web page, until Ctrl-C."""
     from serve.settings import ServeSettings
 
-    api = {"host": host, "tokens": token_file, "codes": append_from}
-    told = {"index": index, "model": model, "moved": codes or [], "api": api, **_shared_machine()}
-    resolved = read_config(ServeSettings, told, settings or ())
-    _check_address(host, port)
+    api = {"host": host, "tokens": _whole(token_file), "codes": _whole(append_from)}
+    named = model if model in shipped_models() else _whole(model)
+    there = {"index": _whole(index), "model": named, "moved": [_whole(each) for each in codes or ()]}
+    resolved = read_config(ServeSettings, {**there, "api": api, **_shared_machine()}, settings or ())
+    _check(resolved, port)
     try:
         if local:
             _serve_here(resolved, port)
@@ -94,10 +98,23 @@ def _url(settings: ServeSettings, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-def _check_address(host: str, port: int) -> None:
-    """Raises:
-    WrongUsage: somebody else listens there, or it is no address of this machine.
+def _whole(place: str) -> str:
+    """Other processes are in other folders. What is not there is a name, or for others to complain about."""
+    return storage.absolute(place) if place and storage.exists(place) else place
+
+
+def _check(settings: ServeSettings, port: int) -> None:
+    """What would else go wrong in some other process, again and again.
+
+    Raises:
+        WrongUsage: no index or model, no tokens where others can connect, or somebody listens at that port already.
     """
+    from serve.auth import open_tokens
+
+    read_manifest(settings.index)
+    open_bundle(settings.model)
+    open_tokens(settings.api, os.environ)
+    host = settings.api.host
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with socket.create_server((host, port), family=family):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -50,12 +50,15 @@ class RayServer:
 
 
 @contextmanager
-def ray_server(index: Path, model: Path, folder: Path, *settings: str) -> Iterator[RayServer]:
+def ray_server(
+    index: Path, model: Path, folder: Path, *settings: str, options: Sequence[str] = ()
+) -> Iterator[RayServer]:
     """Ready; gone with all of its processes afterwards, also when the test fails."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     told = [part for setting in settings for part in ("--set", setting)]
-    command = [sys.executable, "-m", "raypipe", "serve", str(index), "--model", str(model), "--port", str(port), *told]
+    asked = ["serve", str(index), "--model", str(model), "--port", str(port), *options, *told]
+    command = [sys.executable, "-m", "raypipe", *asked]
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
     environment.pop("RAY_ADDRESS", None)
     with (folder / "serve.log").open("w+") as log:
