@@ -40,6 +40,7 @@ def running(settings: ServeSettings, *, port: int, address: str = "") -> Iterato
         RaypipeError: no cluster answers there.
     """
     os.environ.update(environment(settings))
+    is_shared = bool(address or os.environ.get("RAY_ADDRESS"))
     connect(address)
     import ray  # Serve reads the environment when it is imported
     from ray import serve as ray_serve
@@ -51,5 +52,8 @@ def running(settings: ServeSettings, *, port: int, address: str = "") -> Iterato
         ray_serve.run(application(settings), name=APPLICATION)
         yield
     finally:
-        ray_serve.shutdown()
+        if is_shared:  # others may serve there
+            ray_serve.delete(APPLICATION)
+        else:
+            ray_serve.shutdown()
         ray.shutdown()
