@@ -28,11 +28,11 @@ class RayServer:
         self._process = process
 
     def replicas(self, deployment: str) -> list[psutil.Process]:
-        """The processes of a deployment, by the titles that Ray gives them."""
-        found = []
+        """The processes of a deployment, by the titles that Ray gives them: with a method, where they are at one."""
+        found, title = [], f"ray::ServeReplica:raypipe:{deployment}"
         for child in self._process.children(recursive=True):
             try:
-                if child.cmdline()[:1] == [f"ray::ServeReplica:raypipe:{deployment}"]:
+                if child.cmdline()[:1] and child.cmdline()[0].partition(".")[0] == title:
                     found.append(child)
             except psutil.NoSuchProcess:
                 continue
@@ -40,7 +40,9 @@ class RayServer:
 
     def kill(self, deployment: str) -> None:
         """As if its machine were gone."""
-        for replica in self.replicas(deployment):
+        replicas = self.replicas(deployment)
+        assert replicas, f"there is no replica of {deployment}"
+        for replica in replicas:
             replica.kill()
 
     def interrupt(self) -> int:
