@@ -21,7 +21,7 @@ from raypipe.pipeline.index.local import RunLocally
 from raypipe.pipeline.index.plan import append_job, build_job, plan_job
 from raypipe.pipeline.index.summary import RunRecord
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = typer.Typer(help="Encoded faces, made searchable, and kept so.", add_completion=False, no_args_is_help=True)
 
 
 @dataclass(frozen=True, kw_only=True)
