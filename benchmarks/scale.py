@@ -26,7 +26,9 @@ import faiss
 import numpy as np
 import torch
 
+from benchmarks.faiss_rivals import K
 from benchmarks.machine import machine
+from benchmarks.made_up_codes import Faces, measured_faces
 from benchmarks.queues import Array, Cluster, ServiceTimes, latencies, poisson
 from benchmarks.scale_figures import (
     CHECKED,
@@ -40,7 +42,6 @@ from benchmarks.scale_figures import (
     wide_faces,
 )
 from benchmarks.scale_tables import check_table, figure_table, plan_table, put_in
-from benchmarks.search import Faces, K, measured_faces
 from raypipe.retrieval.answer import Wish, merge
 from raypipe.retrieval.index import Index
 from raypipe.retrieval.shard_search import search_shard

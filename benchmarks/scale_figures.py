@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.faiss_rivals import K
+from benchmarks.made_up_codes import Faces
 from benchmarks.queues import Array, ServiceTimes
-from benchmarks.search import BINDINGS, BLOCK, SPACE, Faces, K
+from benchmarks.search import BINDINGS, BLOCK, SPACE
 from raypipe.contract import SearchSpace
 from raypipe.retrieval.answer import Answer, Wish, merge
 from raypipe.retrieval.build import (

@@ -7,7 +7,8 @@ of ``--faces`` drawn faces, normal along each component. The directions are the 
 attributes, made orthonormal. A query is another such code with one or three attributes moved to the end of their range.
 
 - paper: equations 1 to 3 as they are printed, NumPy in float32, in blocks of rows
-- faiss flat: IndexFlatIP over [r, u, u^2, |r|^2] in full, which gives the same answer for any preference
+- faiss flat, faiss ivf: over [r, u, u^2, |r|^2] in full (``faiss_rivals``); the inverted file looks at as many lists as
+  a recall of 0.99 takes
 - ours: certified exact search, one shard a thread, one query at a time (its pages are read first) and all at once
 
 The ways take turns, ``--rounds`` times, on the same queries; times are medians, ratios medians over the rounds. Recall
@@ -26,69 +27,53 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from benchmarks.faiss_rivals import Full, K, nearest
 from benchmarks.machine import machine
-from raypipe.backbones.psp import load_encoder
+from benchmarks.made_up_codes import Array, Faces, measured_faces
 from raypipe.contract import SearchSpace
-from raypipe.faces import to_signed
 from raypipe.retrieval.answer import Answer, Wish
 from raypipe.retrieval.build import IndexSettings, build
 from raypipe.retrieval.index import Index, open_index
 from raypipe.retrieval.manifest import Binding
 from raypipe.retrieval.shard_writer import Block
 from raypipe.retrieval.space import Aim, Target, make_target
-from raypipe.synthfaces import attributes, render, sample_factors
-from raypipe.weights import open_bundle
-
-Array = npt.NDArray[Any]
 
 SPACE = "sparse_directions.w_plus"
 BINDINGS = {SPACE: Binding("sparse_directions", "w_plus", "benchmark")}
 PREFERENCES = ((1.0, 1), (10.0, 1), (100.0, 1), (1000.0, 1), (10.0, 3), (100.0, 3))
 """The preference, and of how many adjusted attributes."""
 
-BATCH, K, BLOCK = 32, 20, 8192
+BATCH, BLOCK = 32, 8192
 RECALLS = (0.9, 0.99)
-FLAT_ROWS = 300_000
-"""Beyond that the flat index (5.4 kB a row) is left out."""
+IVF_RECALL = 0.99
+FEW = 4
+"""Queries a round for the slow ways."""
 
-
-@dataclass(frozen=True)
-class Faces:
-    """Statistics to draw codes from: ``mean`` [P], ``components`` [D,P] scaled by their deviations, F [A,P]."""
-
-    mean: Array
-    components: Array
-    directions: Array
-
-    def codes(self, rows: int, seed: int) -> Array:
-        """float16 [rows,P]."""
-        luck = np.random.default_rng(seed).standard_normal((rows, len(self.components)), dtype=np.float32)
-        return (luck @ self.components + self.mean).astype(np.float16)
-
-    def vectors(self, codes_NP: Array) -> Array:
-        """[F w, w - F^T F w] float32, as the method gives them."""
-        codes = codes_NP.astype(np.float32)
-        along = codes @ self.directions.T
-        return np.concatenate([along, codes - along @ self.directions], axis=1)
+FULL_ROWS = 300_000
+"""Beyond that Faiss's own indexes (5.4 kB a row each) are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Milliseconds a query; ``compared``: full distances a query, median; ``ratio``: paper / ours at batch 1."""
+    """Milliseconds a query; ``compared``: full distances a query, median; ``ratio``: paper / ours at batch 1; of the
+    inverted file the share of lists that it looks at, and the recall that gives."""
 
     preference: float
     attributes: int
     paper_ms: float
     flat_ms: float | None
+    ivf_ms: float | None
+    ivf_lists: float | None
+    ivf_recall: float | None
     ours_ms: float
     ours_batch_ms: float
     ratio: float
@@ -126,26 +111,6 @@ def main() -> None:
         raise SystemExit("an answer was not exact")
 
 
-def measured_faces(count: int) -> Faces:
-    """The shipped encoder's codes of made-up faces."""
-    encoder = load_encoder(open_bundle("small").read("encoder"), "cpu")
-    codes, labels = [], []
-    with torch.no_grad():
-        for start in range(0, count, 250):
-            factors = sample_factors(min(250, count - start), 0, start=start, correlated=True)
-            pictures = to_signed(torch.from_numpy(render(factors, 64).images))
-            codes.append(encoder(pictures).flatten(1).double().numpy())
-            labels.append(np.stack(list(attributes(factors).values()), axis=1))
-    codes_NP, labels_NA = np.concatenate(codes), np.concatenate(labels).astype(np.float64)
-    mean = codes_NP.mean(0)
-    left, sizes, axes = np.linalg.svd(codes_NP - mean, full_matrices=False)
-    kept = min(512, count // 2)
-    along = np.linalg.lstsq(left[:, :128] * sizes[:128], labels_NA - labels_NA.mean(0), rcond=None)[0].T @ axes[:128]
-    turn, _, back = np.linalg.svd(along / np.linalg.norm(along, axis=1, keepdims=True), full_matrices=False)
-    components = sizes[:kept, None] / np.sqrt(count) * axes[:kept]
-    return Faces(mean.astype(np.float32), components.astype(np.float32), (turn @ back).astype(np.float32))
-
-
 def build_index(folder: str, faces: Faces, rows: int, threads: int) -> dict[str, Any]:
     """Build, without the time that drawing the codes takes, and the method for its vectors."""
     drawing_s = 0.0
@@ -181,61 +146,75 @@ def build_index(folder: str, faces: Faces, rows: int, threads: int) -> dict[str,
 
 
 class Rivals:
-    """The same rows three times: as codes, as a flat Faiss index and as ours."""
+    """The same rows as codes, in Faiss's own indexes, and in ours."""
 
     def __init__(self, folder: str, faces: Faces, rows: int, threads: int) -> None:
         self._faces, self._rows, self._threads = faces, rows, threads
         self._index: Index = open_index(folder)
         self._codes = np.empty((rows, faces.directions.shape[1]), np.float32)
         count = len(faces.directions)
-        self._flat = faiss.IndexFlatIP(self._codes.shape[1] + 2 * count + 1)
+        self._full = Full(self._codes.shape[1], count) if rows <= FULL_ROWS else None
         for number, start in enumerate(range(0, rows, BLOCK)):
             codes = faces.codes(min(BLOCK, rows - start), number)
-            vectors = faces.vectors(codes)
             self._codes[start : start + len(codes)] = codes
-            if rows > FLAT_ROWS:
-                continue
-            along, rest = vectors[:, :count], vectors[:, count:]
-            parts = [rest, along, along**2, (rest**2).sum(1, keepdims=True)]
-            self._flat.add(np.ascontiguousarray(np.concatenate(parts, axis=1)))
+            if self._full:
+                self._full.add(faces.vectors(codes))
+        if self._full:
+            self._full.invert()
 
     def compare(self, queries: int, rounds: int) -> list[Result]:
         """All preferences, a line each."""
-        print(f"{'preference':>12}{'paper':>11}{'faiss flat':>12}{'ours':>10}{'batch':>10}{'ratio':>8}{'compared':>10}")
+        print(
+            f"{'preference':>12}{'paper':>11}{'flat':>12}{'ivf':>12}{'ours':>10}{'batch':>10}{'ratio':>8}{'compared':>10}"
+        )
         results = []
         for preference, moved in PREFERENCES:
             result = self._case(preference, moved, queries, rounds)
             results.append(result)
             print(
                 f"{preference:>8g} x {moved}{result.paper_ms:>8.1f} ms{result.flat_ms or math.nan:>9.1f} ms"
-                f"{result.ours_ms:>7.2f} ms{result.ours_batch_ms:>7.2f} ms{result.ratio:>7.0f}x"
-                f"{result.compared:>10.0f}  {result.plans}",
+                f"{result.ivf_ms or math.nan:>9.1f} ms{result.ours_ms:>7.2f} ms{result.ours_batch_ms:>7.2f} ms"
+                f"{result.ratio:>7.0f}x{result.compared:>10.0f}  {result.plans}",
                 flush=True,
             )
         return results
 
     def _case(self, preference: float, moved: int, queries: int, rounds: int) -> Result:
         targets = self._targets(preference, moved, queries)
-        paper, flat, ours, batch = [], [], [], []
+        truth = [self._plain(target) for target in targets]
+        ivf_recall = self._full.probe_for(targets, truth, IVF_RECALL) if self._full else None
+        ways: dict[str, Callable[[Target], Any]] = {
+            "paper": self._paper,
+            "ours": lambda target: self._ours([target], 1.0),
+        }
+        if self._full:
+            ways |= {
+                "flat": partial(nearest, self._full.flat),
+                "ivf": partial(nearest, self._full.inverted),
+            }
+        seconds: dict[str, list[float]] = {name: [] for name in (*ways, "batch")}
         for turn in range(rounds):
             some = targets[turn::rounds] if rounds < queries else targets
-            few = some[: max(1, min(4, len(some)))]
-            paper.append(seconds_each(self._paper, few))
-            flat.append(seconds_each(self._search_flat, few) if self._flat.ntotal else 0.0)
-            ours.append(seconds_each(lambda target: self._ours([target], 1.0), some))
-            batch.append(seconds_each(lambda many: self._ours(many, 1.0), [targets]) / len(targets))
+            for name, way in ways.items():
+                seconds[name].append(seconds_each(way, some if name == "ours" else some[:FEW]))
+            batch_s = seconds_each(lambda many: self._ours(many, 1.0), [targets])
+            seconds["batch"].append(batch_s / len(targets))
+        ms = {name: statistics.median(each) * 1e3 for name, each in seconds.items()}
+        paper = seconds["paper"]
         answers = self._ours(targets, 1.0)
-        truth = [self._plain(target) for target in targets]
         explanations = [part for answer in answers for part in answer.explanations]
         return Result(
             preference=preference,
             attributes=moved,
-            paper_ms=statistics.median(paper) * 1e3,
-            flat_ms=statistics.median(flat) * 1e3 if self._flat.ntotal else None,
-            ours_ms=statistics.median(ours) * 1e3,
-            ours_batch_ms=statistics.median(batch) * 1e3,
-            ratio=statistics.median(p / o for p, o in zip(paper, ours, strict=True)),
-            ratio_batch=statistics.median(p / o for p, o in zip(paper, batch, strict=True)),
+            paper_ms=ms["paper"],
+            flat_ms=ms.get("flat"),
+            ivf_ms=ms.get("ivf"),
+            ivf_lists=self._full.inverted.nprobe / self._full.inverted.nlist if self._full else None,
+            ivf_recall=ivf_recall,
+            ours_ms=ms["ours"],
+            ours_batch_ms=ms["batch"],
+            ratio=statistics.median(p / o for p, o in zip(paper, seconds["ours"], strict=True)),
+            ratio_batch=statistics.median(p / o for p, o in zip(paper, seconds["batch"], strict=True)),
             plans={kind: [part.plan for part in explanations].count(kind) for kind in {p.plan for p in explanations}},
             compared=statistics.median(sum(part.compared for part in answer.explanations) for answer in answers),
             certified=sum(answer.certified for answer in answers) / len(answers),
@@ -269,11 +248,6 @@ class Rivals:
             distances[start : start + BLOCK] = (along**2) @ weights + (across**2).sum(1)
         nearest: Array = np.argpartition(distances, K)[:K]
         return nearest[np.argsort(distances[nearest])]
-
-    def _search_flat(self, target: Target) -> Array:
-        parts = [2 * target.rest, 2 * target.weights * target.wanted, -target.weights, -np.ones(1)]
-        found: Array = self._flat.search(np.concatenate(parts)[None].astype(np.float32), K)[1][0]
-        return found
 
     def _ours(self, targets: list[Target], asked: float) -> list[Answer]:
         queries = [[Aim(SPACE, target)] for target in targets]

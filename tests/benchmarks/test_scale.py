@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.made_up_codes import Faces
 from benchmarks.queues import ServiceTimes
 from benchmarks.scale import NETWORK_S, plan_for
 from benchmarks.scale_figures import Figures, Line, wide_faces
 from benchmarks.scale_tables import put_in
-from benchmarks.search import Faces
 
 STEADY = ServiceTimes(np.ones(1), np.ones(1))
 
