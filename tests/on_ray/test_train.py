@@ -115,9 +115,12 @@ def test_penalties_of_gradients_are_the_same_on_any_number_of_workers(
 
     outcome = on_ray(job(tmp_path / "ray"), workers=workers)
     assert outcome.run["workers"] == workers
-    # Adam without momentum divides a small gradient by a small one: float32 grows to 1e-5 in six steps, of which each
-    # moves a weight by 2.5e-3. In float64 ``test_train_stylegan2`` holds fifty steps to 1e-9.
-    assert_same(weights_of(tmp_path / "ray"), locally(job(tmp_path / "local")), atol=1e-4)
+    ours, plain = weights_of(tmp_path / "ray"), locally(job(tmp_path / "local"))
+    # Adam without momentum divides a small gradient by a small one. In float32 single weights then differ by up to a
+    # tenth of a step (2.5e-3); in float64 ``test_train_stylegan2`` holds all of them to 1e-9 over fifty steps.
+    assert_same(ours, plain, atol=1e-3)
+    apart = torch.cat([(ours[name] - tensor).abs().flatten() for name, tensor in plain.items()])
+    assert apart.mean() < 1e-5
 
 
 def test_fifty_steps_of_four_workers_are_those_of_one_process(
