@@ -34,8 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = read_config(StandinConfig, {}, options.overrides)
     checkpoint = options.out.rstrip("/") + ".checkpoint.pt"
     training = Training(config)
-    # Saturated sigmoids and fading weights give denormal numbers, with which a CPU computes very slowly.
-    torch.set_flush_denormal(True)
     progress = resume(training, checkpoint)
     train(training, progress, checkpoint, minutes=options.minutes)
     export(training, options.out, progress)
@@ -86,4 +84,6 @@ def report(
 
 
 if __name__ == "__main__":
+    # Saturated sigmoids and fading weights give denormal numbers, with which a CPU computes very slowly.
+    torch.set_flush_denormal(True)
     main()

@@ -25,7 +25,9 @@ TYPICAL_LENGTH = 8.0
 ENERGY = 0.999
 """Axes beyond this share of the sample's variance prove nothing more."""
 
-_SMALLEST_SCALE = 1e-9
+_SMALLEST_SCALE = 1e-30
+"""Rows that are even nearer to each other are stored as denormal numbers, which a process may be told to drop."""
+
 _SPARE_AXES, _ROUNDS = 16, 4
 
 

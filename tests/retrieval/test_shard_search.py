@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -216,6 +217,19 @@ def test_queries_far_from_rows_of_any_size(tmp_path: Path, size: float) -> None:
 def test_near_ties_are_decided_alike_by_every_plan(
     seed: int, size: float, apart: float, weight: float, preference: float
 ) -> None:
+    assert_every_plan_decides_alike(seed, size, apart, weight, preference)
+
+
+def test_near_ties_of_small_numbers_are_decided_alike_where_denormal_ones_are_dropped() -> None:
+    torch.set_flush_denormal(True)
+    try:
+        for seed in range(6):
+            assert_every_plan_decides_alike(seed, 1e-12, 1e-4, weight=0.5, preference=0.0)
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def assert_every_plan_decides_alike(seed: int, size: float, apart: float, weight: float, preference: float) -> None:
     space, rng = weighted_space(2, 8), np.random.default_rng(seed)
     vectors = rng.standard_normal(10) + apart * rng.standard_normal((150, 10))
     vectors[:, 4] = 0.25

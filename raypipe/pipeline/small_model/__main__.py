@@ -47,8 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     config = SmallModelConfig(work=options.work, further=options.further, scale=options.scale)
     device = torch.device(pick_device(False))
-    # Saturated activations and fading weights give denormal numbers, with which a CPU computes very slowly.
-    torch.set_flush_denormal(True)
     for stage in stages(config):
         _train(job_of(stage, config), device)
     _train(directions_job(config, _codes(config, str(device))), device)
@@ -121,4 +119,6 @@ def _told_of(run: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    # Saturated activations and fading weights give denormal numbers, with which a CPU computes very slowly.
+    torch.set_flush_denormal(True)
     main()
