@@ -34,7 +34,8 @@ ROWS_AT_ONCE = 128
 class SupervisedConfig:
     """How a network is optimised: AdamW (Loshchilov and Hutter 2019), a warm-up, then a cosine to 0.
 
-    ``batch`` rows, of all workers together, ``accumulate`` passes for each step. ``bf16`` takes effect on CUDA only.
+    ``batch`` rows, of all workers together, ``accumulate`` passes for each step. ``bf16``: autocast to
+    bfloat16; a CPU needs AVX512-BF16 or AMX to gain by it.
     """
 
     batch: int = 128
@@ -123,8 +124,7 @@ class SupervisedTraining(Generic[Network]):
         self.done = state["done"]
 
     def _precision(self) -> torch.autocast:
-        on_cuda = self._site.device.type == "cuda"
-        return torch.autocast(self._site.device.type, torch.bfloat16, enabled=self._config.bf16 and on_cuda)
+        return torch.autocast(self._site.device.type, torch.bfloat16, enabled=self._config.bf16)
 
 
 @torch.no_grad()

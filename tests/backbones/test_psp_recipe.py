@@ -145,6 +145,19 @@ def test_each_loss_is_its_formula() -> None:
         torch.testing.assert_close(number, expected[name].detach(), rtol=1e-4, atol=1e-5)
 
 
+def test_in_bfloat16_a_step_is_nearly_the_same_and_weights_stay_precise() -> None:
+    wanted, made = (
+        build_recipe(config(bf16=bf16, perceptual_weight=0.8), site("generator", "discriminator")).step(
+            {"image": pictures(8)}
+        )
+        for bf16 in (False, True)
+    )
+    assert float(made["loss"]) == pytest.approx(float(wanted["loss"]), rel=0.03)
+    assert float(made["loss"]) != float(wanted["loss"])
+    trained = tensors(recipe_after(config(bf16=True), site(), [pictures(8)])).values()
+    assert {x.dtype for x in trained if x.is_floating_point()} == {torch.float32}
+
+
 def test_codes_begin_around_the_average() -> None:
     encoder = load_encoder(build_recipe(config(), site()).export()["encoder"], "cpu")
     torch.testing.assert_close(encoder.latent_avg, tiny_generator().w_avg.expand(LAYERS, STYLE_DIM))

@@ -127,6 +127,16 @@ def test_numbers_are_detached_and_regularisers_lazy() -> None:
     assert all(number.ndim == 0 and not number.requires_grad for number in first.values())
 
 
+def test_in_bfloat16_a_step_is_nearly_the_same_and_weights_stay_precise() -> None:
+    precise, rough = (build(dataclasses.replace(TINY, augment=False, bf16=bf16)) for bf16 in (False, True))
+    (batch,) = batches(1)
+    wanted, made = precise.step(batch), rough.step(batch)
+    for name in ("d_loss", "g_loss", "r1", "path_length"):
+        assert float(made[name]) == pytest.approx(float(wanted[name]), rel=0.03)
+        assert float(made[name]) != float(wanted[name])
+    assert {x.dtype for x in rough.export()["generator"].tensors.values()} == {torch.float32}
+
+
 def test_looking_changes_nothing() -> None:
     looked, alone = build(), build()
     for batch in batches(2):

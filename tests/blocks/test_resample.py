@@ -29,6 +29,11 @@ def test_downsampling() -> None:
     torch.testing.assert_close(downsample(x), filtered(F.pad(x, (1, 1, 1, 1)), 1.0)[:, :, ::2, ::2])
 
 
+def test_downsampling_in_bfloat16_rounds_once() -> None:
+    x = torch.randn(2, 8, 6, 6, dtype=torch.bfloat16)
+    assert torch.equal(downsample(x), downsample(x.float()).bfloat16())
+
+
 def test_low_pass_keeps_the_mean_of_a_flat_picture() -> None:
     inner = low_pass(torch.ones(1, 2, 9, 9), padding=2, gain=4.0)[:, :, 3:-3, 3:-3]
     torch.testing.assert_close(inner, torch.full_like(inner, 4.0))

@@ -228,8 +228,7 @@ class InversionTraining:
         self.done += 1
 
     def _precision(self) -> torch.autocast:
-        on_cuda = self._site.device.type == "cuda"
-        return torch.autocast(self._site.device.type, torch.bfloat16, enabled=self._config.bf16 and on_cuda)
+        return torch.autocast(self._site.device.type, torch.bfloat16, enabled=self._config.bf16)
 
 
 def _running_statistics(network: nn.Module) -> list[Tensor]:

@@ -65,7 +65,7 @@ class InversionConfig:
             not those here. With e4e's ``progressive_start`` of 0 all its rows are in use from the first step.
         ema_half_life_images: average the weights, see ``update_average``; 0 = use the last ones, as the public code.
         accumulate: passes that a worker's share of the batch is worked through in.
-        bf16: autocast to bfloat16; only on a GPU.
+        bf16: autocast to bfloat16; a CPU needs AVX512-BF16 or AMX to gain by it.
     """
 
     batch: int = 8

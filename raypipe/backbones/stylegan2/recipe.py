@@ -286,8 +286,7 @@ class StyleGAN2Recipe:
         return Draws(self._site.seed, -1, Share(), self._site.device)
 
     def _precision(self) -> torch.autocast:
-        on_cuda = self._site.device.type == "cuda"
-        return torch.autocast(self._site.device.type, torch.bfloat16, enabled=self._config.bf16 and on_cuda)
+        return torch.autocast(self._site.device.type, torch.bfloat16, enabled=self._config.bf16)
 
 
 def _as_it_is(images: Tensor) -> Tensor:

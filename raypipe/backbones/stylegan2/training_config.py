@@ -41,7 +41,7 @@ class Config:
         augment_length_images: in which the probability can go from 0 to 1.
         augment_interval: steps from one change of the probability to the next.
         fid_images: pictures made for an evaluation, and real ones used at most; 2 or more.
-        bf16: compute in bfloat16 where that is safe, on CUDA only.
+        bf16: compute in bfloat16 where that is safe; a CPU needs AVX512-BF16 or AMX to gain by it.
         compile: torch.compile what is not differentiated twice.
     """
 
