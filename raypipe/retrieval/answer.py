@@ -113,11 +113,6 @@ class Answer:
     def certified(self) -> bool:
         return all(explanation.certified for explanation in self.explanations)
 
-    @property
-    def exhausted(self) -> bool:
-        """There are no more rows that the wish allows than these hits."""
-        return len(self.hits) >= sum(explanation.rows for explanation in self.explanations)
-
 
 def first_count(wish: Wish) -> int:
     """So many rows, nearest bound first, are looked at before anything else is done."""

@@ -21,3 +21,15 @@ def labelled_codes(rows: int, *, seed: int = 0) -> dict[str, Tensor]:
 
 def site(rows: int, share: Share | None = None) -> Site:
     return Site(data=DataFacts(rows=rows, attributes=NAMES, code_shape=SHAPE), share=share or Share(), seed=3)
+
+
+def weighted_distance(
+    wanted_A: Tensor, wanted_rest_P: Tensor, projections_NA: Tensor, rest_NP: Tensor, preference_A: Tensor
+) -> Tensor:
+    """Equation 3, [N]: preferences times the squared differences along the attributes, plus the rest's squared length.
+
+    ``wanted_A`` is F^T w_q, or T(a_q) where attributes are adjusted. Preferences of 1 give the squared distance.
+    """
+    along_N: Tensor = (preference_A * (wanted_A - projections_NA) ** 2).sum(1)
+    across_N: Tensor = ((wanted_rest_P - rest_NP) ** 2).sum(1)
+    return along_N + across_N

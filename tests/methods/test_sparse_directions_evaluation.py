@@ -10,7 +10,7 @@ from torch import Tensor
 
 from raypipe.contract import Columns, Faces
 from raypipe.errors import WrongUsage
-from raypipe.methods.sparse_directions.distance import decompose, weighted_distance
+from raypipe.methods.sparse_directions.distance import decompose
 from raypipe.methods.sparse_directions.evaluation import EvaluationConfig, measure, report_of
 from raypipe.methods.sparse_directions.evaluation_axes import Axes, alone, fit_one_by_one, in_turn, with_attributes
 from raypipe.methods.sparse_directions.evaluation_results import (
@@ -31,6 +31,7 @@ from raypipe.methods.sparse_directions.evaluation_search import (
     unadjusted,
 )
 from raypipe.metrics.identity_similarity import identity_similarity
+from tests.methods.sparse_directions_data import weighted_distance
 
 NAMES = ("Smiling", "Eyeglasses", "Black_Hair")
 SHAPE = (4, 6)

@@ -17,11 +17,12 @@ from raypipe.contract import Query
 from raypipe.errors import BadWeights, ModelMismatch, UnknownAttribute, WrongUsage
 from raypipe.methods.sparse_directions import load
 from raypipe.methods.sparse_directions.directions import Directions, directions_part, read_directions
-from raypipe.methods.sparse_directions.distance import decompose, weighted_distance
+from raypipe.methods.sparse_directions.distance import decompose
 from raypipe.methods.sparse_directions.method import SparseDirections
 from raypipe.methods.sparse_directions.orthogonal import nearest_orthonormal
 from raypipe.weights import Part, open_bundle
 from tests.methods.contract_checks import check_method
+from tests.methods.sparse_directions_data import weighted_distance
 
 NAMES = ("Smiling", "Eyeglasses", "Black_Hair")
 SHAPE = (8, 16)

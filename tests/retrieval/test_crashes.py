@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from raypipe.retrieval.index import open_index
 from raypipe.retrieval.manifest import Manifest, read_manifest
 from raypipe.retrieval.space import Aim, make_target
 from raypipe.retrieval.verify import verify
+from tests.killing import kill
 from tests.retrieval.searching import bindings, blocks, names, tiny_settings, weighted_space
 
 SPACES = {"m.w": weighted_space(2, 4), "m.cos": SearchSpace(3, "cosine")}
@@ -28,10 +28,7 @@ RANDOM = np.random.default_rng(0)
 VECTORS = {name: RANDOM.standard_normal((60, space.width)).astype(np.float32) for name, space in SPACES.items()}
 FIRST = {name: rows[:40] for name, rows in VECTORS.items()}
 LAST = {name: rows[40:] for name, rows in VECTORS.items()}
-
-
-class Killed(BaseException):
-    """Nobody catches it, as nobody catches a kill."""
+CHANGES = ((os, "replace"), (os, "link"), (os, "remove"), (storage, "write_bytes"), (np, "savez"))
 
 
 def build_all(folder: Path) -> None:
@@ -95,7 +92,7 @@ def test_killed_at_any_write_the_index_is_the_old_or_the_new_one(
         folder = tmp_path / str(kill_at)
         shutil.copytree(prepared, folder)
         with monkeypatch.context() as patched:
-            killed = kill(patched, kill_at, lambda folder=folder: operation(folder))
+            killed = kill(patched, CHANGES, kill_at, lambda folder=folder: operation(folder))
         now = state(folder)
         assert now in (old, new)
         seen_old, seen_new = seen_old or now == old, seen_new or (killed and now == new)
@@ -108,33 +105,6 @@ def test_killed_at_any_write_the_index_is_the_old_or_the_new_one(
         assert verify(str(folder), queries=0).problems == []
     assert seen_old
     assert kill_at >= 2
-
-
-def kill(patched: pytest.MonkeyPatch, at: int, run: Callable[[], None]) -> bool:
-    """Run until the ``at``-th change of the disk, which still happens or not, in turns. Whether it came so far."""
-    count = 0
-
-    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
-        def change(*arguments: Any, **options: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == at // 2 + 1:
-                if at % 2:
-                    original(*arguments, **options)
-                raise Killed
-            return original(*arguments, **options)
-
-        return change
-
-    for name in ("replace", "link", "remove"):
-        patched.setattr(os, name, counted(getattr(os, name)))
-    patched.setattr(storage, "write_bytes", counted(storage.write_bytes))
-    patched.setattr("numpy.savez", counted(np.savez))
-    try:
-        run()
-    except Killed:
-        return True
-    return False
 
 
 @pytest.mark.parametrize(

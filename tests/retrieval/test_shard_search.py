@@ -69,7 +69,6 @@ def test_every_plan_gives_the_plain_answer(
             answer = search_shard(shard, aims(space, asked, prefer), Wish(k=k), None, only)
             assert [hit.id for hit in answer.hits] == expected, only
             assert answer.certified, only
-            assert answer.exhausted == (rows <= k)
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +263,6 @@ def test_a_condition_that_no_row_meets_gives_no_hits(tmp_path: Path) -> None:
         answer = search_shard(shard, aims(space, vectors[0], {"a0": 9.0}), Wish(), allowed, only)
         assert not answer.hits
         assert answer.certified
-        assert answer.exhausted
 
 
 @pytest.mark.parametrize("weight", [1e-3, 1.0, 1e3])

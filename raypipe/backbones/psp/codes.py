@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor
-
-
-def blend_rows(codes_NLD: Tensor, others_NLD: Tensor, rows: Sequence[int], *, alpha: float = 1.0) -> Tensor:
-    """Style mixing: the given rows become ``alpha * others + (1 - alpha) * codes``; the others stay."""
-    blended = codes_NLD.clone()
-    chosen = list(rows)
-    blended[:, chosen] = alpha * others_NLD[:, chosen] + (1 - alpha) * codes_NLD[:, chosen]
-    return blended
 
 
 def mean_distance(codes_NLD: Tensor, average_LD: Tensor) -> Tensor:

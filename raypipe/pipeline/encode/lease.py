@@ -70,9 +70,6 @@ class Lease:
         if not self._lost and self._is_ours(_read(self._uri)):  # it may have been taken since the last beat
             storage.remove(self._uri)
 
-    def is_held(self) -> bool:
-        return not self._lost
-
     def check(self) -> None:
         """Raise OutputInUse if another job took the lease over, because this one stood still for too long."""
         if self._lost:

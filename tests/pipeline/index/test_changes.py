@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from raypipe.pipeline.index.job import lease_uri
 from raypipe.pipeline.info import dataset_info, describe
 from raypipe.retrieval.manifest import read_manifest
 from raypipe.retrieval.verify import verify
+from tests.killing import kill
 from tests.pipeline.encode.test_job import config_for, encode_locally
 from tests.pipeline.index.indexing import (
     append,
@@ -37,6 +37,8 @@ from tests.pipeline.index.indexing import (
     rows_of,
 )
 from tests.pipeline.search.small_collection import FACES, SmallCollection
+
+CHANGES = ((os, "replace"), (os, "link"), (storage, "remove"))
 
 GONE = (3, 4, 17, 39)
 
@@ -206,10 +208,6 @@ def test_codes_and_index_on_an_object_store(
     assert dataset_info(f"s3://{bucket}/codes").statuses == {"ok": FACES - 4, "deleted": 4}
 
 
-class Killed(BaseException):
-    """Nobody catches it, as nobody catches a kill."""
-
-
 def test_killed_at_any_write_the_answers_are_right_and_running_again_finishes(
     small: SmallCollection, codes: Path, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +221,7 @@ def test_killed_at_any_write_the_answers_are_right_and_running_again_finishes(
             shutil.rmtree(tmp_path / name)
             shutil.copytree(tmp_path / "start" / name, tmp_path / name)
         with monkeypatch.context() as patched:
-            killed = kill(patched, kill_at, lambda: compacted(index))
+            killed = kill(patched, CHANGES, kill_at, lambda: compacted(index))
         for lease in (*(index / "_index").glob("[!p]*.json"), codes / "_raypipe" / "lease.json"):
             lease.unlink(missing_ok=True)  # of a process that is dead, as this one is not
         assert found(small, index) == before
@@ -238,32 +236,6 @@ def test_killed_at_any_write_the_answers_are_right_and_running_again_finishes(
         if not killed:
             break
     assert kill_at > 20
-
-
-def kill(patched: pytest.MonkeyPatch, at: int, run: Callable[[], object]) -> bool:
-    """Run until the ``at``-th change of the disk, which still happens or not, in turns. Whether it came so far."""
-    count = 0
-
-    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
-        def change(*arguments: Any, **options: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == at // 2 + 1:
-                if at % 2:
-                    original(*arguments, **options)
-                raise Killed
-            return original(*arguments, **options)
-
-        return change
-
-    for name in ("replace", "link"):
-        patched.setattr(os, name, counted(getattr(os, name)))
-    patched.setattr(storage, "remove", counted(storage.remove))
-    try:
-        run()
-    except Killed:
-        return True
-    return False
 
 
 def test_a_deleted_face_may_be_encoded_and_appended_again(

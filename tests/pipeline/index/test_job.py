@@ -28,6 +28,7 @@ from raypipe.retrieval.index import open_index
 from raypipe.retrieval.manifest import SpaceEntry, read_manifest, versions
 from raypipe.retrieval.verify import verify
 from raypipe.weights import open_bundle, save_bundle
+from tests.killing import Killed
 from tests.pipeline.index.indexing import append, build, change_part, copied_codes, found, other_codes, shard_names
 from tests.pipeline.search.small_collection import ATTRIBUTES, FACES, W_PLUS, SmallCollection
 
@@ -184,10 +185,6 @@ def test_someone_elses_files_and_codes_are_left_alone(small: SmallCollection, tm
 def test_of_two_builds_the_second_is_told(small: SmallCollection, tmp_path: Path) -> None:
     with Lease(lease_uri(str(tmp_path / "index")), print), pytest.raises(OutputInUse, match="held by a running job"):
         build(small, tmp_path / "index")
-
-
-class Killed(BaseException):
-    """Nobody catches it, as nobody catches a kill."""
 
 
 class KilledAfter(RunLocally):
