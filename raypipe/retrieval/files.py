@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from raypipe import storage
 from raypipe.errors import RaypipeError
@@ -109,3 +114,14 @@ def local_file(uri: str, info: FileInfo, cache: Path) -> Path:
         finally:
             scratch.unlink(missing_ok=True)
     return kept
+
+
+def mapped(path: Path, kind: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """The numbers of a file, left on the disk.
+
+    Raises:
+        RaypipeError: the file does not hold just so many.
+    """
+    if path.stat().st_size != math.prod(shape) * np.dtype(kind).itemsize:
+        raise RaypipeError(f"{path} does not hold {' x '.join(map(str, shape))} numbers of {kind}")
+    return np.memmap(path, kind, "r", shape=shape) if math.prod(shape) else np.empty(shape, kind)

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 
 from raypipe.errors import RaypipeError, WrongUsage
@@ -26,7 +24,6 @@ from raypipe.retrieval.manifest import Binding, Manifest, ShardEntry, SpaceEntry
 from raypipe.retrieval.reduction import Reduction
 from raypipe.retrieval.shard import Shard
 from raypipe.retrieval.shard_search import ShardSearch, scan_together
-from raypipe.retrieval.shard_writer import ID
 from raypipe.retrieval.space import Aim, Array
 from raypipe.retrieval.space_writer import Form
 
@@ -106,14 +103,11 @@ class Index:
 
     def places(self, ids: Sequence[str]) -> list[tuple[str, int] | None]:
         """Shard and row of each id; None where no row that can be found has it."""
-        wanted = pa.array(list(ids), pa.string())
-        found: dict[str, tuple[str, int]] = {}
-        for shard in self._shards:
-            matches = pc.is_in(shard.labels.column(ID), value_set=wanted).to_numpy(zero_copy_only=False)
-            alive = shard.allowed(None)
-            rows = np.flatnonzero(matches if alive is None else matches & alive)
-            found |= {name: (shard.name, int(row)) for name, row in zip(shard.ids(rows), rows, strict=True)}
-        return [found.get(name) for name in ids]
+        return [self._place(id) for id in ids]
+
+    def _place(self, id: str) -> tuple[str, int] | None:
+        found = ((shard.name, shard.row_of(id)) for shard in self._shards)
+        return next(((name, row) for name, row in found if row is not None), None)
 
     def shards(self) -> tuple[Shard, ...]:
         return self._shards

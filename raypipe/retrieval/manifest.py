@@ -24,7 +24,7 @@ from raypipe.errors import ModelMismatch, OutputInUse, RaypipeError, WrongUsage
 from raypipe.retrieval.files import FileInfo
 from raypipe.retrieval.space_writer import Precision
 
-FORMAT = 2
+FORMAT = 3
 
 _NAME = re.compile(r"manifest-(\d{6,})\.json")
 _TRIES = 3

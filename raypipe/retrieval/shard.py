@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import copy
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from raypipe.errors import RaypipeError
+from raypipe.retrieval.files import mapped
 from raypipe.retrieval.filters import Filter, matching_rows
-from raypipe.retrieval.shard_writer import ID, LABELS
+from raypipe.retrieval.shard_writer import BY_ID, ID, LABELS
 from raypipe.retrieval.space import Array
 from raypipe.retrieval.space_writer import FILES, Form
 from raypipe.retrieval.stored_space import StoredSpace
@@ -48,6 +50,7 @@ class Shard:
             space: StoredSpace({file: files[f"{space}/{file}"] for file in FILES}, rows, form)
             for space, form in forms.items()
         }
+        self._by_id = mapped(files[BY_ID], "uint32", (rows,))
         sizes = [batch.num_rows for batch in self.labels.to_batches()]
         self._starts = np.cumsum([0, *sizes])[:-1]
         self._alive = _all_but(deleted, rows) if len(deleted) else None
@@ -91,6 +94,15 @@ class Shard:
 
     def ids(self, rows: Array) -> list[str]:
         return self.values(ID, rows)
+
+    def row_of(self, id: str) -> int | None:
+        """The row of an id; None: there is none, or it is deleted."""
+        place = bisect.bisect_left(range(self.rows), id, key=lambda place: self.ids(self._by_id[place : place + 1])[0])
+        if place == self.rows:
+            return None
+        row = self._by_id[place : place + 1]
+        is_it = self.ids(row)[0] == id and (self._alive is None or self._alive[row[0]])
+        return int(row[0]) if is_it else None
 
 
 def _all_but(rows: Array, count: int) -> Array:

@@ -3,6 +3,7 @@
 ::
 
     labels.arrow     image_id and the label columns; names that begin with "_" are for programs, not shown
+    by_id.bin        uint32 [rows]: the rows in the order of their ids
     SPACE/...        as ``space_writer`` has it
 """
 
@@ -12,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raypipe.errors import WrongUsage
 from raypipe.retrieval.files import FileInfo, describe
@@ -21,6 +24,7 @@ from raypipe.retrieval.space_writer import FILES, Form, SpaceWriter
 
 ID = "image_id"
 LABELS = "labels.arrow"
+BY_ID = "by_id.bin"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,14 +59,15 @@ def write_shard(folder: Path, blocks: Iterable[Block], forms: Mapping[str, Form]
         forms: by the spaces' names; every block has vectors of just these.
 
     Raises:
-        WrongUsage: vectors that a space cannot compare, ids that are missing, or blocks with different columns.
+        WrongUsage: vectors that a space cannot compare, ids that are missing or there twice, or blocks with different
+            columns.
     """
     folder.mkdir(parents=True, exist_ok=True)
     writers = {}
     for name, form in forms.items():
         (folder / name).mkdir()
         writers[name] = SpaceWriter(folder / name, form)
-    labels, rows = _LabelWriter(folder / LABELS), 0
+    labels, rows = _LabelWriter(folder), 0
     for block in blocks:
         _check(block, forms)
         labels.add(block.labels)
@@ -72,7 +77,7 @@ def write_shard(folder: Path, blocks: Iterable[Block], forms: Mapping[str, Form]
     labels.finish()
     for writer in writers.values():
         writer.finish()
-    names = [LABELS, *(f"{space}/{name}" for space in forms for name in FILES)]
+    names = [LABELS, BY_ID, *(f"{space}/{name}" for space in forms for name in FILES)]
     return ShardInfo(rows, tuple(describe(folder / name, name) for name in names))
 
 
@@ -85,22 +90,33 @@ def _check(block: Block, forms: Mapping[str, Form]) -> None:
 
 
 class _LabelWriter:
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._file: pa.ipc.RecordBatchFileWriter | None = None
+        self._ids: list[pa.Array] = []
 
     def add(self, table: pa.Table) -> None:
         labels = _plain_labels(table)
         if self._file is None:
-            self._file, self._schema = pa.ipc.new_file(str(self._path), labels.schema), labels.schema
+            self._file, self._schema = pa.ipc.new_file(str(self._folder / LABELS), labels.schema), labels.schema
         if not labels.schema.equals(self._schema):
             raise WrongUsage(f"blocks with different label columns: {self._schema.names}, {labels.schema.names}")
         self._file.write_table(labels)
+        self._ids += labels.column(ID).chunks
 
     def finish(self) -> None:
         if self._file is None:
             self.add(pa.table({ID: pa.array([], pa.string())}))
         self._file.close()  # type: ignore[union-attr]
+        _write_order(self._folder / BY_ID, pa.chunked_array(self._ids, pa.string()))
+
+
+def _write_order(path: Path, ids: pa.ChunkedArray) -> None:
+    if pc.count_distinct(ids).as_py() < len(ids):
+        counts = pc.value_counts(ids)
+        twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+        raise WrongUsage(f"{len(twice):,} ids are there more than once, as {', '.join(twice[:5].to_pylist())}")
+    pc.sort_indices(ids).to_numpy().astype(np.uint32).tofile(path)
 
 
 def _plain_labels(labels: pa.Table) -> pa.Table:

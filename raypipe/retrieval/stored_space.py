@@ -13,6 +13,7 @@ import numpy as np
 
 from raypipe.errors import RaypipeError
 from raypipe.retrieval.factory import candidates
+from raypipe.retrieval.files import mapped
 from raypipe.retrieval.lists import Extents
 from raypipe.retrieval.scan_rows import Slack, column_count
 from raypipe.retrieval.space import Array, Distances, Target, distances
@@ -32,10 +33,10 @@ class StoredSpace:
     def __init__(self, files: Mapping[str, Path], rows: int, form: Form) -> None:
         self.rows, self.space, self.reduction = rows, form.space, form.reduction
         count = form.reduction.attribute_count
-        self._attributes = _mapped(files["attributes.bin"], "float32", (rows, count))
-        self._rest = _mapped(files["rest.bin"], form.precision, (rows, form.space.width - count))
-        self._sorted = _mapped(files["sorted.bin"], "float32", (count, rows))
-        self._order = _mapped(files["order.bin"], "uint32", (count, rows))
+        self._attributes = mapped(files["attributes.bin"], "float32", (rows, count))
+        self._rest = mapped(files["rest.bin"], form.precision, (rows, form.space.width - count))
+        self._sorted = mapped(files["sorted.bin"], "float32", (count, rows))
+        self._order = mapped(files["order.bin"], "uint32", (count, rows))
         self._columns, self.by_factory = column_count(len(form.reduction.axes), count), form.factory is not None
         self._scanned_file = files["rows.faiss"]
         self._loaded_bytes = files["rows.faiss"].stat().st_size
@@ -147,9 +148,3 @@ def _parameters(lists: Array, allowed: Array | None) -> Any:
         return make(nprobe=len(lists))
     selector: Any = faiss.IDSelectorBitmap
     return make(nprobe=len(lists), sel=selector(np.packbits(allowed, bitorder="little")))
-
-
-def _mapped(path: Path, kind: str, shape: tuple[int, int]) -> Array:
-    if path.stat().st_size != shape[0] * shape[1] * np.dtype(kind).itemsize:
-        raise RaypipeError(f"{path} does not hold {shape[0]} x {shape[1]} numbers of {kind}")
-    return np.memmap(path, kind, "r", shape=shape) if shape[0] and shape[1] else np.empty(shape, kind)

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from raypipe.errors import WrongUsage
 from raypipe.retrieval.answer import Diversity, Wish
 from raypipe.retrieval.build import IndexSettings
+from raypipe.retrieval.changes import delete
+from raypipe.retrieval.index import open_index
 from raypipe.retrieval.manifest import read_manifest
 from raypipe.retrieval.scan_rows import column_count
 from raypipe.retrieval.shard_writer import Block, write_shard
@@ -74,6 +79,29 @@ def test_rows_without_an_id_are_refused(tmp_path: Path, labels: pa.Table, messag
     reduction = built(tmp_path / "index", SPACE, VECTORS).shards()[0].spaces[NAME].reduction
     with pytest.raises(WrongUsage, match=message):
         write_shard(tmp_path / "s", [Block(labels, {NAME: VECTORS[:2]})], {NAME: Form(SPACE, reduction, "float32")})
+
+
+@pytest.mark.parametrize("second", [1, 2, 399])  # of the same block, of another one
+def test_ids_that_are_there_twice_are_refused(tmp_path: Path, second: int) -> None:
+    ids = names(400)
+    ids[second] = ids[0]
+    with pytest.raises(WrongUsage, match=r"1 ids are there more than once, as face-0000$"):
+        built(tmp_path, SPACE, VECTORS, ids=ids)
+
+
+@given(st.sets(st.text(max_size=3), min_size=1, max_size=40), st.data())
+def test_every_id_is_found_and_nothing_else(ids: set[str], data: st.DataObject) -> None:
+    shuffled = data.draw(st.permutations(sorted(ids)))
+    deleted = data.draw(st.sets(st.sampled_from(shuffled)))
+    with tempfile.TemporaryDirectory() as folder:
+        built(folder, SPACE, VECTORS[: len(ids)], ids=shuffled, settings=tiny_settings(SPACE, rows_per_shard=15))
+        delete(folder, deleted)
+        index = open_index(folder)
+        asked = [*shuffled, *data.draw(st.lists(st.text(max_size=3)))]
+        rows = {name: row for row, name in enumerate(shuffled) if name not in deleted}
+        starts = {shard.name: 15 * number for number, shard in enumerate(index.shards())}
+        found = [place and starts[place[0]] + place[1] for place in index.places(asked)]
+    assert found == [rows.get(name) for name in asked]
 
 
 def test_blocks_with_other_columns_are_refused(tmp_path: Path) -> None:

@@ -208,8 +208,8 @@ def test_on_an_object_store_all_operations_leave_a_whole_index(bucket: str, tmp_
 def test_a_manifest_of_a_later_version_is_refused(tmp_path: Path) -> None:
     start(tmp_path)
     text = (tmp_path / "manifest-000001.json").read_text()
-    (tmp_path / "manifest-000002.json").write_text(text.replace('"format": 2', '"format": 3'))
-    with pytest.raises(RaypipeError, match="has another format than 2"):
+    (tmp_path / "manifest-000002.json").write_text(text.replace('"format": 3', '"format": 4'))
+    with pytest.raises(RaypipeError, match="has another format than 3"):
         read_manifest(str(tmp_path))
     (tmp_path / "manifest-000003.json").write_text("{")
     with pytest.raises(RaypipeError, match="is damaged"):

@@ -8,7 +8,7 @@ import pytest
 from raypipe.retrieval import answer
 from raypipe.retrieval.build import IndexSettings
 from raypipe.retrieval.manifest import read_manifest
-from raypipe.retrieval.shard_writer import LABELS
+from raypipe.retrieval.shard_writer import BY_ID, LABELS
 from raypipe.retrieval.space_writer import FILES
 from raypipe.retrieval.verify import Verified, verify
 from tests.retrieval.searching import NAME, built, tiny_settings, weighted_space
@@ -22,7 +22,7 @@ def test_a_whole_index_has_no_problems(tmp_path: Path) -> None:
     assert verify(str(tmp_path)).problems == []
 
 
-@pytest.mark.parametrize("name", [LABELS, *(f"{NAME}/{name}" for name in FILES)])
+@pytest.mark.parametrize("name", [LABELS, BY_ID, *(f"{NAME}/{name}" for name in FILES)])
 def test_one_changed_byte_of_any_file_is_found(tmp_path: Path, name: str) -> None:
     built(tmp_path, SPACE, VECTORS)
     (entry,) = read_manifest(str(tmp_path)).shards

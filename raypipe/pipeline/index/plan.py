@@ -27,7 +27,7 @@ from raypipe.pipeline.index.summary import counted
 from raypipe.retrieval.build import IndexSettings, fit_spaces
 from raypipe.retrieval.manifest import read_manifest
 from raypipe.retrieval.scan_rows import column_count
-from raypipe.retrieval.shard_writer import LABELS, write_shard
+from raypipe.retrieval.shard_writer import BY_ID, LABELS, write_shard
 from raypipe.weights import Bundle, open_bundle
 
 TRIAL_ROWS = 2048
@@ -196,7 +196,7 @@ def _try(job: Job) -> _Trial:
         with tempfile.TemporaryDirectory() as folder:
             info = write_shard(Path(folder) / "shard", [worker.sample(pick)], forms)
             fit_s, seconds = fitted - started, time.perf_counter() - fitted
-    labels = sum(file.bytes for file in info.files if file.name == LABELS)
+    labels = sum(file.bytes for file in info.files if file.name in (LABELS, BY_ID))
     rows = max(1, block.rows)
     return _Trial(block.rows, seconds, 0.0 if job.is_append else fit_s / rows, labels)
 
