@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 180
 
 
 @dataclass(frozen=True)
