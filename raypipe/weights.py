@@ -82,6 +82,11 @@ class Bundle:
         return Part(info.kind, info.config, safetensors.torch.load(content))
 
 
+def file_of(part: Part) -> bytes:
+    """The content of a part's safetensors file; the same tensors, the same bytes."""
+    return safetensors.torch.save({key: tensor.detach().cpu().contiguous() for key, tensor in part.tensors.items()})
+
+
 def open_bundle(model: str) -> Bundle:
     """Open a bundle by directory, fsspec URI, or the name of a shipped model (``small``).
 
@@ -120,9 +125,7 @@ def save_bundle(uri: str, name: str, parts: Mapping[str, Part], provenance: Mapp
     """Write a bundle to a directory or URI; ``model.json`` comes last, so half a bundle is never read."""
     infos: dict[str, PartInfo] = {}
     for part_name, part in parts.items():
-        content = safetensors.torch.save(
-            {key: tensor.detach().cpu().contiguous() for key, tensor in part.tensors.items()}
-        )
+        content = file_of(part)
         info = PartInfo(f"{part_name}.safetensors", part.kind, dict(part.config), storage.sha256(content))
         storage.write_bytes(storage.join(uri, info.file), content)
         infos[part_name] = info
