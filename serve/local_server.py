@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from raypipe.errors import RaypipeError
+from serve.http import make_app
+from serve.local_backend import LocalBackend
+from serve.settings import ServeSettings
 
 CONNECTIONS = 512
 """At once; more are told 503 by the server itself."""
@@ -33,6 +42,30 @@ def make_server(app: FastAPI, *, host: str, port: int, head_s: float = HEAD_S) -
         log_config=None,
     )
     return uvicorn.Server(config)
+
+
+@contextmanager
+def running(settings: ServeSettings, *, port: int) -> Iterator[None]:
+    """The application answers from the beginning to the end of this block, in threads of this process.
+
+    Raises:
+        RaypipeError: as ``LocalBackend.opened``, or nobody can listen there.
+    """
+    api = settings.api
+    backend = LocalBackend(settings.index, settings.model, limits=api.limits, codes=settings.moved)
+    asyncio.run(backend.opened())
+    server = make_server(make_app(backend, api), host=api.host, port=port)
+    thread = threading.Thread(target=server.run, name="server")
+    thread.start()
+    try:
+        while not server.started:
+            if not thread.is_alive():
+                raise RaypipeError(f"cannot listen at {api.host} port {port}")
+            time.sleep(0.01)
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 class _Impatient(HttpToolsProtocol):

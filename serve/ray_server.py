@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,20 +41,17 @@ def running(settings: ServeSettings, *, port: int, address: str = "") -> Iterato
         RaypipeError: no cluster answers there.
     """
     os.environ.update(environment(settings))
-    is_shared = bool(address or os.environ.get("RAY_ADDRESS"))
     connect(address)
     import ray  # Serve reads the environment when it is imported
     from ray import serve as ray_serve
 
     from serve.app import application
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # what it does by the way is not for the terminal
     try:
         ray_serve.start(http_options={"host": settings.api.host, "port": port})
         ray_serve.run(application(settings), name=APPLICATION)
         yield
     finally:
-        if is_shared:  # others may serve there
-            ray_serve.delete(APPLICATION)
-        else:
-            ray_serve.shutdown()
+        ray_serve.delete(APPLICATION)
         ray.shutdown()

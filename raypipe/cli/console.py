@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 LINE_EVERY_S = 10.0
@@ -18,6 +30,18 @@ errors = Console(stderr=True, highlight=False)
 def say(message: str) -> None:
     """A line for people. Standard output is left to results."""
     errors.print(message, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """For what cannot tell how far it is: on a terminal the seconds, as long as it takes; elsewhere a line."""
+    if not sys.stderr.isatty():
+        say(what)
+        yield
+        return
+    with Progress(TextColumn(what), SpinnerColumn("line"), TimeElapsedColumn(), console=errors, transient=True) as line:
+        line.add_task(what, total=None)
+        yield
 
 
 class _Rate(ProgressColumn):

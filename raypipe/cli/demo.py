@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 import typer
 
 from raypipe import catalog, storage
-from raypipe.cli.console import ProgressLine, say
-from raypipe.cli.encode import EncodeJob, run
+from raypipe.cli import demo_serve
+from raypipe.cli.console import ProgressLine, say, waiting
+from raypipe.cli.encode import EncodeJob, runner_for
+from raypipe.cli.serve import until_told_to_end
 from raypipe.config import read_config
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.edit import EditConfig, edit
 from raypipe.pipeline.encode.config import EncodeConfig
+from raypipe.pipeline.encode.job import encode
 from raypipe.pipeline.index.config import IndexConfig
 from raypipe.pipeline.index.job import run_job
 from raypipe.pipeline.index.local import RunLocally
@@ -27,48 +37,107 @@ from raypipe.pipeline.synth import SynthConfig, in_words, make_faces
 from raypipe.pipeline.train.config import DataConfig, TrainConfig, TrainJob
 from raypipe.pipeline.train.job import train_locally
 
+if TYPE_CHECKING:
+    from serve.settings import ServeSettings
+
 MODEL = "small"
 METHOD = "sparse_directions"
 STEPS = 400
 EDITS = ("Blond_Hair=3", "Pale_Skin=-2")
 STRENGTHS = 7
-MADE = ("faces", "codes", "model", "reconstructions.png", "edits.png", "index", "found.png")
-EDITED, ASKED_WITH = "000003", "000011"
-WANTED = "Eyeglasses"
-"""Which the face that is asked with does not have."""
+EDITED = "000003"
+ASKED = demo_serve.Question(
+    face="000011", wanted="Eyeglasses", weight=100.0, hits=12, edits={"Blond_Hair": 3.0, "Pale_Skin": -2.0}
+)
+MADE = ("faces", "codes", "model", "index", "reconstructions.png", "edits.png", "found.png", "edited.png")
 
 
 def demo_command(
     out: Annotated[str, typer.Option(help="Where everything goes; an earlier demo there is replaced.")] = "demo-out",
-    count: Annotated[int, typer.Option(min=24, help="Made-up faces.")] = 1000,
+    count: Annotated[int, typer.Option(min=24, help="Made-up faces.")] = 2000,
     local: Annotated[bool, typer.Option("--local", help="In this process, without Ray.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Ask over HTTP; on a terminal, show the page until Ctrl-C.")
+    ] = True,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port to listen at; else 8000, or another one if that is taken."),
+    ] = None,
 ) -> None:
-    """Draw made-up faces, encode them on Ray, fit attribute directions to the codes; edit a face, and search by one."""
-    started = time.monotonic()
-    faces, codes, model, sheet, strip, index, found = (storage.join(out, name) for name in MADE)
-    _replace_earlier(out)
-    synth = SynthConfig(out=faces, count=count, size=64)
-    with (line := ProgressLine("synth")):
-        say(in_words(make_faces(synth, line.update)))
-    code = run(EncodeJob(encode=EncodeConfig(source=faces, out=codes, model=MODEL, commit_rows=128), local=local))
-    if code:
-        raise typer.Exit(code)
-    storage.write_bytes(sheet, reconstruct(codes, MODEL, count=36, columns=12))
-    _fit_directions(codes, model)
-    wanted = EditConfig(source=codes, image_id=EDITED, edits=EDITS, model=model, method=METHOD, strip=STRENGTHS)
-    storage.write_bytes(strip, edit(wanted, "cpu"))
-    _build_index(codes, index, model)
-    storage.write_bytes(found, _search(index, model))
-    typer.echo(
-        f"\n{sheet}: originals, each row over its reconstructions\n"
-        f"{strip}: a face, what is made of its code, and growing edits; the last row: all at once\n"
-        f"{codes}: the codes; try: raypipe info {codes}\n"
-        f"{model}: the model with the directions; try: raypipe edit {codes} --id {EDITED} --model {model} "
-        f"--set Male=1 --out edited.png\n"
-        f"{found}: faces like {ASKED_WITH}, but with {WANTED}, which matters 100 times; try:\n"
-        f"  raypipe search {index} --id {ASKED_WITH} --model {model} --adjust {WANTED}=1 --prefer {WANTED}=100\n"
-        f"done in {time.monotonic() - started:,.0f} s"
-    )
+    """Draw made-up faces, encode them, fit attribute directions, edit and index them; serve them, and ask."""
+    if serve:
+        demo_serve.check_can_serve(port)
+    # Others' clusters neither have these files nor should serve them.
+    os.environ.pop("RAY_ADDRESS", None)
+    try:
+        _replace_earlier(out)
+        _run(out, count, local=local, serve=serve, port=port)
+    except KeyboardInterrupt:
+        say("stopped; the next demo begins anew")
+        raise typer.Exit(1) from None
+
+
+def _run(out: str, count: int, *, local: bool, serve: bool, port: int | None) -> None:
+    at, clock = partial(storage.join, out), _Clock()
+    settings = demo_serve.settings_for(at("index"), at("model")) if serve else None
+    if settings and not local:
+        demo_serve.prepare_ray(settings)
+    with clock.part("faces"):
+        _draw_faces(at("faces"), count)
+    with clock.part("codes"):
+        _encode(at("faces"), at("codes"), local=local)
+    with clock.part("directions"):
+        _fit_directions(at("codes"), at("model"))
+    with clock.part("pictures"):
+        storage.write_bytes(at("reconstructions.png"), reconstruct(at("codes"), MODEL, count=36, columns=12))
+        storage.write_bytes(at("edits.png"), _strips(at("codes"), at("model")))
+    with clock.part("index"):
+        _build_index(at("codes"), at("index"), at("model"))
+    if settings is None:
+        with clock.part("search"):
+            storage.write_bytes(at("found.png"), _search(at("index"), at("model")))
+        typer.echo(_told(out, clock, serve=False))
+    else:
+        _serve(settings, out, clock, local=local, port=port)
+
+
+def _serve(settings: ServeSettings, out: str, clock: _Clock, *, local: bool, port: int | None) -> None:
+    from raypipe.client import Client
+
+    with ExitStack() as server:
+        with clock.part("server"), waiting("the server starts"):
+            url = server.enter_context(demo_serve.serving(settings, port, local=local))
+        with clock.part("questions"), Client(url) as client:
+            storage.write_bytes(storage.join(out, "found.png"), demo_serve.found_sheet(client, ASKED))
+            storage.write_bytes(storage.join(out, "edited.png"), demo_serve.edited_sheet(client, ASKED))
+        typer.echo(_told(out, clock, serve=True))
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            typer.echo(f"\nthe web page: {url}/\nthis search in it: {ASKED.page(url)}\nCtrl-C ends it")
+            with suppress(KeyboardInterrupt):
+                until_told_to_end()
+        with waiting("the server ends"):
+            server.close()
+
+
+def _draw_faces(faces: str, count: int) -> None:
+    with (line := ProgressLine("faces")):
+        say(in_words(make_faces(SynthConfig(out=faces, count=count, size=64), line.update)))
+
+
+def _encode(faces: str, codes: str, *, local: bool) -> None:
+    config = EncodeConfig(source=faces, out=codes, model=MODEL, commit_rows=128)
+    with waiting("a model is loaded" if local else "Ray starts"):
+        runner = runner_for(EncodeJob(encode=config, local=local))
+    with (line := ProgressLine("codes")):
+        summary = encode(
+            config,
+            runner,
+            restart=False,
+            retry=frozenset(),
+            say=say,
+            watch=lambda record: line.update(record.done, record.rows),
+        )
+    say(summary.in_words())
 
 
 def _fit_directions(codes: str, model: str) -> None:
@@ -83,9 +152,13 @@ def _fit_directions(codes: str, model: str) -> None:
             say=say,
             watch=lambda seen: line.update(seen.step, seen.steps),
         )
-
     if not outcome.is_done:
-        raise typer.Exit(1)
+        raise KeyboardInterrupt
+
+
+def _strips(codes: str, model: str) -> bytes:
+    wanted = EditConfig(source=codes, image_id=EDITED, edits=EDITS, model=model, method=METHOD, strip=STRENGTHS)
+    return edit(wanted, "cpu")
 
 
 def _build_index(codes: str, index: str, model: str) -> None:
@@ -95,20 +168,67 @@ def _build_index(codes: str, index: str, model: str) -> None:
 
 
 def _search(index: str, model: str) -> bytes:
-    """The sheet of faces like one, but."""
+    """The sheet of ``ASKED``, without a server."""
     searcher = open_searcher(index, model)
-    query = SearchQuery(face=FromIndex(ASKED_WITH), adjust={WANTED: 1.0}, prefer={WANTED: 100.0}, k=12)
-    return result_sheet(searcher, searcher.search(query), [WANTED])
+    wanted = ASKED.wanted
+    query = SearchQuery(face=FromIndex(ASKED.face), adjust={wanted: 1.0}, prefer={wanted: ASKED.weight}, k=ASKED.hits)
+    return result_sheet(searcher, searcher.search(query), [wanted])
+
+
+class _Clock:
+    """How long each part took."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self._seconds[name] = time.monotonic() - started
+
+    def in_words(self) -> str:
+        parts = ", ".join(f"{name} {seconds:.1f}" for name, seconds in self._seconds.items())
+        return f"done in {sum(self._seconds.values()):.0f} s: {parts}"
+
+
+def _told(out: str, clock: _Clock, *, serve: bool) -> str:
+    """What is there now, and what can be done with it."""
+    served = " (over HTTP)" if serve else ""
+    pictures = {
+        "reconstructions.png": "originals, each row over its reconstructions",
+        "edits.png": "a face, what is made of its code, and growing edits; the last row: all at once",
+        "found.png": f"faces like {ASKED.face}, but with {ASKED.wanted}, which matters {ASKED.weight:g} times{served}",
+    }
+    if serve:
+        pictures["edited.png"] = f"{ASKED.face} with {' and '.join(ASKED.edits)}{served}"
+    width = max(len(storage.join(out, name)) for name in pictures)
+    shown = [f"  {storage.join(out, name):{width}}  {what}" for name, what in pictures.items()]
+    codes, model, index = (storage.join(out, name) for name in ("codes", "model", "index"))
+    changed = ASKED.wanted
+    tries = [
+        f"info {codes}",
+        f"edit {codes} --id {EDITED} --model {model} --set Male=1 --out edited.png",
+        f"search {index} --model {model} --id {ASKED.face} --adjust {changed}=1 --prefer {changed}={ASKED.weight:g}",
+        f"serve {index} --model {model}",
+    ]
+    commands = [f"  {_program()} {command}" for command in tries]
+    return "\n".join(["", "pictures:", *shown, "try:", *commands, clock.in_words()])
+
+
+def _program() -> str:
+    """As it can be typed here."""
+    beside = Path(sys.executable).with_name("raypipe")
+    return os.path.relpath(beside) if beside.exists() and shutil.which("raypipe") is None else "raypipe"
 
 
 def _replace_earlier(out: str) -> None:
     """Raise WrongUsage where ``out`` holds anything that a demo does not make."""
-    made = set(MADE)
     fs, path = storage.filesystem(out)
     there = (
         {str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(path, detail=False)} if fs.isdir(path) else set()
     )
-    if there - made:
-        raise WrongUsage(f"{out!r} holds other things than a demo: {', '.join(sorted(there - made)[:3])}")
+    if others := sorted(there - set(MADE)):
+        raise WrongUsage(f"{out!r} holds other things than a demo: {', '.join(others[:3])}")
     for name in there:
         storage.remove(storage.join(out, name), recursive=True)

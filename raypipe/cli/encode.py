@@ -110,7 +110,7 @@ def encode_command(
 def run(job: EncodeJob, *, as_json: bool = False) -> int:
     """Do the job, print its summary; returns the exit code."""
     retry = faces.statuses_matching(job.retry)
-    runner = _runner(job)
+    runner = runner_for(job)
     say(f"model on {runner.device}: {runner.workers}")
     line = ProgressLine("encode")
 
@@ -135,7 +135,7 @@ def run(job: EncodeJob, *, as_json: bool = False) -> int:
 
 def print_plan(job: EncodeJob, *, as_json: bool) -> int:
     """Print what the job would do; returns the exit code: 1 where the output would refuse it."""
-    runner = _runner(job)
+    runner = runner_for(job)
     plan = plan_job(
         job.encode,
         device=runner.device,
@@ -156,7 +156,13 @@ def _end(number: int, _: object) -> None:
     sys.exit(128 + number)
 
 
-def _runner(job: EncodeJob) -> Runner:
+def runner_for(job: EncodeJob) -> Runner:
+    """Where the job is to be done; Ray is started where there is none.
+
+    Raises:
+        WrongUsage: Ray is not installed, or the job can never run there.
+        RaypipeError: no cluster answers.
+    """
     if job.local:
         return RunLocally(pick_device(job.require_gpu))
     try:

@@ -47,46 +47,38 @@ def serve_command(
     api = {"host": host, "tokens": _whole(token_file), "codes": _whole(append_from)}
     named = model if model in shipped_models() else _whole(model)
     there = {"index": _whole(index), "model": named, "moved": [_whole(each) for each in codes or ()]}
-    resolved = read_config(ServeSettings, {**there, "api": api, **_shared_machine()}, settings or ())
+    resolved = read_config(ServeSettings, {**there, "api": api, **shared_machine()}, settings or ())
     _check(resolved, port)
     try:
-        if local:
-            _serve_here(resolved, port)
-        else:
-            _serve_on_ray(resolved, port, address)
+        _serve(resolved, port, address, local=local)
     except KeyboardInterrupt:
         say("ended")
 
 
-def _shared_machine() -> dict[str, Any]:
+def shared_machine() -> dict[str, Any]:
     """Everything on one machine: what a replica takes of it is not counted, the system divides its time."""
     computing = {"cpus": 0.0, "threads": os.cpu_count() or 1}
     return {"ingress": {"cpus": 0.0, "ongoing": 64}, **dict.fromkeys(("shards", "encoder", "editor"), computing)}
 
 
-def _serve_here(settings: ServeSettings, port: int) -> None:
-    from serve.http import make_app
-    from serve.local_backend import LocalBackend
-    from serve.local_server import make_server
+def _serve(settings: ServeSettings, port: int, address: str, *, local: bool) -> None:
+    from serve import local_server, ray_server
 
-    backend = LocalBackend(
-        settings.index, settings.model, limits=settings.api.limits, codes=settings.moved, device="cpu"
-    )
-    server = make_server(make_app(backend, settings.api), host=settings.api.host, port=port)
-    say(f"{_url(settings, port)} answers as soon as index and model are open; Ctrl-C ends it")
-    server.run()
-
-
-def _serve_on_ray(settings: ServeSettings, port: int, address: str) -> None:
-    from serve.ray_server import running
-
-    with running(settings, port=port, address=address):
-        # Ray has its own ideas about these.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _interrupt)
+    with (
+        local_server.running(settings, port=port) if local else ray_server.running(settings, port=port, address=address)
+    ):
         say(f"ready at {_url(settings, port)}; Ctrl-C ends it")
-        while True:
-            time.sleep(3600)
+        until_told_to_end()
+
+
+def until_told_to_end() -> NoReturn:
+    """Raises:
+    KeyboardInterrupt: by Ctrl-C, by SIGTERM, or because the terminal was closed.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # Ray has its own ideas about these
+        signal.signal(number, _interrupt)
+    while True:
+        time.sleep(3600)
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
@@ -114,7 +106,13 @@ def _check(settings: ServeSettings, port: int) -> None:
     read_manifest(settings.index)
     open_bundle(settings.model)
     open_tokens(settings.api, os.environ)
-    host = settings.api.host
+    require_free(settings.api.host, port)
+
+
+def require_free(host: str, port: int) -> None:
+    """Raises:
+    WrongUsage: nobody can listen there, or somebody does already.
+    """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with socket.create_server((host, port), family=family):
