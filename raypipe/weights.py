@@ -84,7 +84,9 @@ class Bundle:
 
 def file_of(part: Part) -> bytes:
     """The content of a part's safetensors file; the same tensors, the same bytes."""
-    return safetensors.torch.save({key: tensor.detach().cpu().contiguous() for key, tensor in part.tensors.items()})
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in part.tensors.items()}
+    content: bytes = safetensors.torch.save(tensors)
+    return content
 
 
 def open_bundle(model: str) -> Bundle:
