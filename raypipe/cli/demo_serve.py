@@ -87,7 +87,7 @@ def serving(settings: ServeSettings, port: int | None, *, local: bool) -> Iterat
     """
     from serve import local_server, ray_server
 
-    chosen = port or _free_port()
+    chosen = port or free_port()
     start = local_server.running if local else ray_server.running
     with start(settings, port=chosen), _no_signals_at_the_end():
         yield f"http://{HOST}:{chosen}"
@@ -112,16 +112,16 @@ def found_sheet(client: Client, asked: Question) -> bytes:
     return draw_sheet(title, faces, [_hit_tile(client, hit, asked.wanted) for hit in found.hits])
 
 
-def edited_sheet(client: Client, asked: Question, shares: Sequence[float] = (1 / 3, 2 / 3, 1.0)) -> bytes:
+def edited_sheet(client: Client, asked: Question, shares: Sequence[float] = (0.5, 1.0)) -> bytes:
     """The PNG: the face before, and with more and more of the edits."""
     tiles = [
         Tile(_pixels(client.image(asked.face)), ("before", asked.face)),
         Tile(_pixels(client.edit(asked.face, {})), ("as the generator makes it",)),
     ]
     for share in shares:
-        edits = {name: round(share * strength, 2) for name, strength in asked.edits.items()}
+        edits = {name: share * strength for name, strength in asked.edits.items()}
         told = [f"{name} {strength:+g}" for name, strength in edits.items()]
-        tiles.append(Tile(_pixels(client.edit(asked.face, edits)), ("after" if share == 1.0 else "", *told)))
+        tiles.append(Tile(_pixels(client.edit(asked.face, edits)), ("after", *told)))
     return draw_sheet((f"{asked.face} with {' and '.join(asked.edits)}", "POST /v1/edit"), tiles, [])
 
 
@@ -138,7 +138,8 @@ def _pixels(content: bytes) -> npt.NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """The usual one, or any other if somebody listens there."""
     try:
         require_free(HOST, USUAL_PORT)
     except WrongUsage:
