@@ -59,8 +59,8 @@ def _deployment(kind: type, scaling: Scaling, settings: ServeSettings, *, name: 
         max_surge_percent=100,
         graceful_shutdown_timeout_s=DRAIN_S,
         graceful_shutdown_wait_loop_s=0.2,
-        # A replica that died is found out by who asks it; this finds those that hang.
-        health_check_period_s=5.0,
+        # Whoever asks a replica that died asks another at once; a new one is started only after this found it out.
+        health_check_period_s=1.0,
         health_check_timeout_s=20.0,
     )(kind)
 
@@ -91,6 +91,6 @@ def _decider() -> Any:
         max_queued_requests=-1,
         max_surge_percent=0,
         graceful_shutdown_timeout_s=DRAIN_S,
-        health_check_period_s=2.0,
+        health_check_period_s=1.0,
         health_check_timeout_s=10.0,
     )(Decider)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
 
-from serve.errors import Overloaded, Unavailable
+from serve.errors import Overloaded, Replaced, Unavailable
 
 AGAIN_AFTER_S = 0.05
 
@@ -23,7 +23,8 @@ class Asked(Protocol):
 
 
 async def ask(method: Asked, *arguments: Any, what: str, seconds: float) -> Any:
-    """What a replica answers. Questions change nothing, so that another may be asked where one died over it.
+    """What a replica answers. Questions change nothing, so that another may be asked where one died over it, or was of
+    another configuration.
 
     Args:
         what: who is asked, for the message.
@@ -40,14 +41,16 @@ async def ask(method: Asked, *arguments: Any, what: str, seconds: float) -> Any:
                     return await method.remote(*arguments)
                 except _DIED:
                     await asyncio.sleep(AGAIN_AFTER_S)
+                except RayTaskError as error:
+                    if not isinstance(cause := raised(error), Replaced):
+                        raise cause from None
+                    await asyncio.sleep(AGAIN_AFTER_S)
     except TimeoutError as error:
         raise Unavailable(f"{what} did not answer within {seconds:g} s") from error
     except DeploymentUnavailableError as error:
         raise Unavailable(f"{what} is down") from error
     except BackPressureError as error:
         raise Overloaded(f"too many wait for {what}: ask again") from error
-    except RayTaskError as error:
-        raise raised(error) from None
 
 
 def raised(error: BaseException) -> BaseException:

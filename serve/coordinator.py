@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 from collections.abc import Awaitable, Callable, Collection
 
 from raypipe import storage
@@ -16,7 +15,7 @@ from raypipe.pipeline.index.job import run_job
 from raypipe.pipeline.index.local import RunLocally
 from raypipe.pipeline.index.plan import append_job
 from raypipe.retrieval.manifest import read_manifest
-from serve.lease import SETTLE_S
+from serve.lease import LEASE_S, SETTLE_S, Leases
 from serve.versions import checked_version
 
 CHOICE = "served.json"
@@ -29,25 +28,35 @@ class Coordinator:
     """One for all who answer. Changes are made one after the other.
 
     Args:
-        index: where it is; to open it takes as long as the leases do that a lost coordinator may have given.
+        index: where it is.
         preload: has a version opened by everybody who answers; raises where somebody cannot.
         append: writes the next version, with the faces of a dataset; see ``append_codes``.
+        lease_s: of all coordinators of this index; the first change waits for leases that a lost one may have given.
 
     Raises:
         WrongUsage: there is no index.
     """
 
     def __init__(
-        self, index: str, *, preload: Callable[[int], Awaitable[None]], append: Callable[[str], Awaitable[None]]
+        self,
+        index: str,
+        *,
+        preload: Callable[[int], Awaitable[None]],
+        append: Callable[[str], Awaitable[None]],
+        lease_s: float = LEASE_S,
     ) -> None:
         self._uri, self._preload, self._append = index, preload, append
         self._version = version_to_serve(index)
         self._changes = asyncio.Lock()
-        time.sleep(SETTLE_S)
+        self._leases = Leases(lease_s=lease_s)
 
     @property
     def version(self) -> int:
-        """What an answer may be of for as long as a lease lasts."""
+        return self._version
+
+    def lease(self, holder: str, held: int) -> int:
+        """What an answer may be of for as long as a lease lasts. ``held``: what the holder had until now."""
+        self._leases.give(holder, held)
         return self._version
 
     async def activate(self, version: int | None) -> int:
@@ -74,9 +83,9 @@ class Coordinator:
         chosen = version or (await asyncio.to_thread(read_manifest, self._uri)).version
         await self._preload(chosen)
         await asyncio.to_thread(_choose, self._uri, version)
-        changed, self._version = self._version != chosen, chosen
-        if changed:
-            await asyncio.sleep(SETTLE_S)
+        self._version = chosen
+        await self._leases.all_have(chosen)
+        await asyncio.sleep(SETTLE_S)
         _log.info("version %d of the index is served", chosen)
         return chosen
 

@@ -25,15 +25,16 @@ from raypipe.pipeline.encode.face_model import pick_device
 from raypipe.pipeline.loading import methods_of
 from raypipe.pipeline.search.model import OpenedModel
 from raypipe.retrieval.answer import Answer, Wish
+from raypipe.retrieval.index import Index
 from raypipe.retrieval.manifest import Binding
 from raypipe.retrieval.space import Aim
 from raypipe.weights import open_bundle
 from serve import work
 from serve.backend import Pixels
 from serve.calls import raised
-from serve.coordinator import Coordinator, append_codes
-from serve.errors import Unavailable
-from serve.groups import open_group
+from serve.coordinator import Coordinator, append_codes, version_to_serve
+from serve.errors import Replaced, Unavailable
+from serve.groups import Share, open_group
 from serve.held import HeldVersions
 from serve.http import make_app
 from serve.ray_backend import Handles, RayBackend
@@ -55,26 +56,28 @@ Columns = Mapping[str, npt.NDArray[Any]]
 
 
 class ShardGroup:
-    """Scan rows of every ``count``-th shard, in several versions."""
+    """Scan rows of a share of the shards, in several versions. While a configuration replaces another, the replicas of
+    both are asked by the ingresses of both: so a question says which share it means."""
 
     def __init__(self, index: str, number: int, count: int, threads: int) -> None:
         torch.set_num_threads(threads)
         device = pick_device(False)
-        self._held = HeldVersions(
-            lambda version, latest: open_group(index, version, number, count, like=latest, device=device).load()
+        self._held = HeldVersions[Share, Index](
+            lambda share, latest: open_group(share, like=latest, device=device).load()
         )
+        self._held.get(Share(index, version_to_serve(index), number, count))  # whoever it replaces goes after that
         self._threads = ThreadPoolExecutor(threads, "search")
 
-    async def answer(self, version: int, query: Sequence[Aim], wish: Wish, bindings: Mapping[str, Binding]) -> Answer:
-        """The nearest of these shards; a version that is not held is opened first."""
+    async def answer(self, share: Share, query: Sequence[Aim], wish: Wish, bindings: Mapping[str, Binding]) -> Answer:
+        """The nearest of these shards; a share that is not held is opened first."""
 
         def search() -> Answer:
-            return self._held.get(version).search([query], wish, asked=bindings)[0]
+            return self._held.get(share).search([query], wish, asked=bindings)[0]
 
         return await _in(self._threads, search)
 
-    async def preload(self, version: int) -> None:
-        await asyncio.to_thread(self._held.get, version)
+    async def preload(self, share: Share) -> None:
+        await asyncio.to_thread(self._held.get, share)
 
     async def is_loaded(self) -> bool:
         return True
@@ -90,8 +93,13 @@ class Encoder:
         self._model.encode_all(np.zeros((1, size, size, 3), np.uint8), self._methods)
         self._together = _batched(self._encode_all, batching)
 
-    async def encode(self, pixels: Pixels) -> Columns:
-        """The columns of all methods of a face, uint8 [s,s,3]."""
+    async def encode(self, pixels: Pixels, fingerprint: str) -> Columns:
+        """The columns of all methods of a face, uint8 [s,s,3].
+
+        Raises:
+            Replaced: this is not the model that was meant.
+        """
+        _require(self._model, fingerprint)
         columns: Columns = await self._together(pixels)
         return columns
 
@@ -117,7 +125,11 @@ class Editor:
             self._model.method(name)
         self._together = _batched(self._render_all, batching)
 
-    async def render(self, one: work.Rendering) -> Pixels:
+    async def render(self, one: work.Rendering, fingerprint: str) -> Pixels:
+        """Raises:
+        Replaced: this is not the model that was meant.
+        """
+        _require(self._model, fingerprint)
         made: Pixels = await self._together(one)
         return made
 
@@ -132,7 +144,7 @@ class Decider:
     """The one coordinator. Appending runs elsewhere: leases must be given without delay all the while."""
 
     def __init__(self, settings: ServeSettings, groups: Sequence[DeploymentHandle]) -> None:
-        self._groups = groups
+        self._index, self._groups = settings.index, groups
         indexing = ray.remote(num_cpus=0)(append_codes)
 
         async def append(codes: str) -> None:
@@ -143,8 +155,8 @@ class Decider:
 
         self._coordinator = Coordinator(settings.index, preload=self._preload, append=append)
 
-    async def version(self) -> int:
-        return self._coordinator.version
+    async def version(self, holder: str, held: int) -> int:
+        return self._coordinator.lease(holder, held)
 
     async def activate(self, version: int | None) -> int:
         return await self._coordinator.activate(version)
@@ -158,7 +170,9 @@ class Decider:
     async def _preload(self, version: int) -> None:
         application = ray_serve.get_replica_context().app_name
         ingress = ray_serve.get_deployment_handle(Ingress.__name__, application)
-        await asyncio.gather(*(_tell_all(each, version) for each in (*self._groups, ingress)))
+        shares = [Share(self._index, version, number, len(self._groups)) for number in range(len(self._groups))]
+        groups = (_tell_all(group, share) for group, share in zip(self._groups, shares, strict=True))
+        await asyncio.gather(*groups, _tell_all(ingress, version))
 
 
 class Ingress:
@@ -183,7 +197,7 @@ class Ingress:
         await self._backend.preload(version)
 
 
-async def _tell_all(deployment: DeploymentHandle, version: int) -> None:
+async def _tell_all(deployment: DeploymentHandle, version: int | Share) -> None:
     """Raises:
     Unavailable: a replica cannot open it.
     """
@@ -200,6 +214,12 @@ async def _tell_all(deployment: DeploymentHandle, version: int) -> None:
 def _opened(model: str, threads: int) -> OpenedModel:
     torch.set_num_threads(threads)
     return OpenedModel(open_bundle(model), pick_device(False))
+
+
+def _require(model: OpenedModel, fingerprint: str) -> None:
+    """Codes of one model are noise to another."""
+    if model.bundle.fingerprint != fingerprint:
+        raise Replaced("another model is served here by now")
 
 
 def _batched(method: Callable[[list[Any]], Awaitable[list[Any]]], batching: Batching) -> Any:

@@ -58,3 +58,7 @@ class Overloaded(RaypipeError):
 
 class Unavailable(RaypipeError):
     """Something that the answer needs is not there, or did not answer in time. 503, to be asked again."""
+
+
+class Replaced(Unavailable):
+    """Who was asked has another configuration; while it is being changed, there are others."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -17,21 +18,33 @@ def groups_of(manifest: Manifest, count: int) -> int:
     return min(count, len(manifest.shards))
 
 
-def open_group(
-    uri: str, version: int, number: int, count: int, *, like: Index | None = None, device: str = "cpu"
-) -> Index:
+@dataclass(frozen=True)
+class Share:
+    """Every ``count``-th shard of a version, from the ``number``-th on."""
+
+    index: str
+    version: int
+    number: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.version} of the index"  # for messages, which tell nobody where it lies
+
+
+def open_group(share: Share, *, like: tuple[Share, Index] | None = None, device: str = "cpu") -> Index:
     """The shards of a group. Appended shards come last in a manifest, so that the others stay where they are.
 
     Args:
-        like: another version of the group, or of all; shards that it has are not opened again.
+        like: another share; shards of the same index that it has are not opened again.
 
     Raises:
         WrongUsage: there is no such version.
         RaypipeError: a file is missing or damaged.
     """
-    manifest = read_version(uri, version)
-    own = dataclasses.replace(manifest, shards=manifest.shards[number::count])
-    return Index(own, open_shards(uri, own, like), torch.device(device))
+    manifest = read_version(share.index, share.version)
+    own = dataclasses.replace(manifest, shards=manifest.shards[share.number :: share.count])
+    there = like[1] if like and like[0].index == share.index else None
+    return Index(own, open_shards(share.index, own, there), torch.device(device))
 
 
 def open_shards(uri: str, manifest: Manifest, like: Index | None) -> list[Shard]:

@@ -30,9 +30,9 @@ from serve import pictures, work
 from serve.backend import Change, Description, Encoded, Pixels, Versioned
 from serve.calls import ask
 from serve.errors import Unavailable
-from serve.groups import groups_of, open_shards
+from serve.groups import Share, groups_of, open_shards
 from serve.held import HeldVersions
-from serve.lease import Lease
+from serve.lease import LEASE_S, Lease
 from serve.served import KeptPictures, Served
 from serve.settings import ServeSettings
 
@@ -58,16 +58,15 @@ class Handles:
 class RayBackend:
     """In each ingress process. Answers once ``open`` is done."""
 
-    def __init__(self, settings: ServeSettings, handles: Handles) -> None:
+    def __init__(self, settings: ServeSettings, handles: Handles, *, lease_s: float = LEASE_S) -> None:
         self._settings, self._handles = settings, handles
         self._model = OpenedModel(open_bundle(settings.model), "cpu")
-        self._held = HeldVersions(self._open_version)
+        self._held = HeldVersions[int, Served](self._open_version)
         limits = settings.api.limits
         self._threads = ThreadPoolExecutor(limits.at_once, "answer")
         self._picture_threads = ThreadPoolExecutor(limits.pictures_at_once, "picture")
         self._pictures = KeptPictures()
-        decides = handles.coordinator.version
-        self._lease = Lease(lambda: self._ask(decides, what="the coordinator"), wait_s=settings.lease_wait_s)
+        self._lease = Lease(self._ask_version, wait_s=settings.lease_wait_s, lease_s=lease_s)
         self._renewing: asyncio.Task[None] | None = None
         self._is_ready = False
 
@@ -145,12 +144,12 @@ class RayBackend:
         for threads in (self._threads, self._picture_threads):
             await asyncio.to_thread(threads.shutdown, cancel_futures=True)
 
-    def _open_version(self, version: int, latest: Served | None) -> Served:
+    def _open_version(self, version: int, latest: tuple[int, Served] | None) -> Served:
         """All shards, of which no scan row is loaded: labels, vectors and which rows are deleted are enough here."""
         uri, model = self._settings.index, self._model
         manifest = read_version(uri, version)
         manifest.require({name: model.binding(name) for name in manifest.spaces})
-        shards = open_shards(uri, manifest, latest.searcher.index if latest else None)
+        shards = open_shards(uri, manifest, latest[1].searcher.index if latest else None)
         collection = open_collection(manifest, self._settings.moved)
         searcher = Searcher(Index(manifest, shards, torch.device("cpu")), collection, model)
         return Served(searcher, work.described(searcher))
@@ -187,10 +186,12 @@ class RayBackend:
         bindings = {aim.space: self._model.binding(aim.space) for aim in prepared.targets}
         count = groups_of(now.searcher.index.manifest, self._settings.groups)
         seconds = self._settings.partial_s if partial else self._settings.shard_s
-        question = (now.version, prepared.targets, wish, bindings)
+        index, groups = self._settings.index, self._handles.groups
+        shares = [Share(index, now.version, number, len(groups)) for number in range(count)]
+        question = (prepared.targets, wish, bindings)
         questions = [
-            ask(group.answer, *question, what=f"shard group {number}", seconds=seconds)
-            for number, group in enumerate(self._handles.groups[:count])
+            ask(groups[share.number].answer, share, *question, what=f"shard group {share.number}", seconds=seconds)
+            for share in shares
         ]
         answers: list[Answer | BaseException] = await asyncio.gather(*questions, return_exceptions=True)
         failed = [each for each in answers if isinstance(each, BaseException)]
@@ -201,7 +202,9 @@ class RayBackend:
 
     async def _edit(self, now: Served, face: Face, coded: Face, change: Change, method: str) -> Pixels:
         task = await self._in(self._threads, lambda: work.rendering(now.searcher, face, coded, change, method))
-        made: Pixels = await self._ask(self._handles.editor.render, task, what="the editor")
+        made: Pixels = await self._ask(
+            self._handles.editor.render, task, self._model.bundle.fingerprint, what="the editor"
+        )
         return made
 
     async def _with_codes(self, query: SearchQuery) -> SearchQuery:
@@ -215,10 +218,15 @@ class RayBackend:
         if not isinstance(face, FromPixels):
             return face
         pixels = np.ascontiguousarray(face.pixels)
-        return FromCodes(await self._ask(self._handles.encoder.encode, pixels, what="the encoder"))
+        fingerprint = self._model.bundle.fingerprint
+        return FromCodes(await self._ask(self._handles.encoder.encode, pixels, fingerprint, what="the encoder"))
 
     async def _ask(self, method: Any, *arguments: Any, what: str) -> Any:
         return await ask(method, *arguments, what=what, seconds=self._settings.shard_s)
+
+    async def _ask_version(self, holder: str, held: int) -> int:
+        decides = self._handles.coordinator.version
+        return int(await self._ask(decides, holder, held, what="the coordinator"))
 
     async def _change(self, verb: str, argument: Any) -> Any:
         method = getattr(self._handles.coordinator, verb)

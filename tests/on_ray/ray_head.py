@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ class RayHead:
     address: str
     token: str
     environment: dict[str, str]
+    process: psutil.Process
 
     def get(self, path: str) -> Any:
         """The answer of the dashboard's server, from JSON."""
@@ -49,18 +50,23 @@ class RayHead:
 
 
 @contextmanager
-def ray_head(*, cpus: int = 2) -> Iterator[RayHead]:
-    """A running head; every process of it is gone afterwards, also when the test fails."""
+def ray_head(*, cpus: int = 2, environment: Mapping[str, str] | None = None) -> Iterator[RayHead]:
+    """A running head; every process of it is gone afterwards, also when the test fails.
+
+    Args:
+        environment: beside what it is started with anyway.
+    """
     token = secrets.token_hex(32)
     binaries = Path(sys.executable).parent
-    environment = {
+    whole = {
         **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
         "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": token,
         "RAY_USAGE_STATS_ENABLED": "0",
+        **(environment or {}),
     }
-    gcs, dashboard, agent = _free_ports(3)
+    gcs, dashboard, agent = free_ports(3)
     # Ray's sockets live in this folder, and their paths may have 107 characters only: not pytest's long tmp_path.
     with tempfile.TemporaryDirectory(prefix="rp", ignore_cleanup_errors=True) as folder:
         command = [
@@ -70,8 +76,8 @@ def ray_head(*, cpus: int = 2) -> Iterator[RayHead]:
             *(f"--num-cpus={cpus}", f"--object-store-memory={80 * 2**20}"),
         ]
         with (Path(folder) / "head.log").open("w") as log:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        head = RayHead(f"http://127.0.0.1:{dashboard}", token, environment)
+            process = subprocess.Popen(command, env=whole, stdout=log, stderr=subprocess.STDOUT)
+        head = RayHead(f"http://127.0.0.1:{dashboard}", token, whole, psutil.Process(process.pid))
         try:
             _wait_until_it_answers(head, process, Path(log.name))
             yield head
@@ -79,7 +85,7 @@ def ray_head(*, cpus: int = 2) -> Iterator[RayHead]:
             _end(process)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:

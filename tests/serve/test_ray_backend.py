@@ -19,13 +19,15 @@ from raypipe.pipeline.search.model import OpenedModel
 from raypipe.pipeline.search.query import FromIndex, FromPixels, Like, SearchQuery
 from raypipe.pipeline.search.result import SearchResult
 from raypipe.pipeline.search.searcher import Searcher
+from raypipe.pipeline.search.wishes import wish_of
 from raypipe.retrieval.filters import OneOf
 from raypipe.weights import open_bundle
 from serve import work
 from serve.backend import Change
 from serve.coordinator import Coordinator, append_codes
 from serve.deployments import Encoder, ShardGroup
-from serve.errors import Overloaded, Unavailable
+from serve.errors import Overloaded, Replaced, Unavailable
+from serve.groups import Share
 from serve.ray_backend import Handles, RayBackend
 from serve.settings import Batching, ServeSettings
 from tests.pipeline.search.small_collection import FACES, W_PLUS, SmallCollection
@@ -73,26 +75,31 @@ class Cluster:
         async def append(codes: str) -> None:
             await asyncio.to_thread(append_codes, str(index), codes, str(model))
 
-        async def encode(pixels: Any) -> Any:
+        async def encode(pixels: Any, fingerprint: str) -> Any:
+            assert fingerprint == opened.bundle.fingerprint
             return encoder.encoded([pixels])[0]
 
-        async def render(one: work.Rendering) -> Any:
+        async def render(one: work.Rendering, fingerprint: str) -> Any:
+            assert fingerprint == opened.bundle.fingerprint
             return work.rendered(opened, [one])[0]
 
-        self.coordinator = Coordinator(str(index), preload=self._preload, append=append)
+        self.coordinator = Coordinator(str(index), preload=self._preload, append=append, lease_s=LEASE_S)
         self.groups = [Handle(answer=group.answer) for group in self._groups]
         self.decider = Handle(version=self._version, **{v: getattr(self.coordinator, v) for v in VERBS})
         self.encoder = Handle(encode=encode)
         self.backend = RayBackend(
-            self.settings, Handles(self.groups, self.encoder, Handle(render=render), self.decider)
+            self.settings,
+            Handles(self.groups, self.encoder, Handle(render=render), self.decider),
+            lease_s=LEASE_S,
         )
 
-    async def _version(self) -> int:
-        return self.coordinator.version
+    async def _version(self, holder: str, held: int) -> int:
+        return self.coordinator.lease(holder, held)
 
     async def _preload(self, version: int) -> None:
-        for each in (*self._groups, self.backend):
-            await each.preload(version)
+        for number, group in enumerate(self._groups):
+            await group.preload(Share(self.settings.index, version, number, 2))
+        await self.backend.preload(version)
 
     def run(self, ask: Callable[[RayBackend], Awaitable[T]]) -> T:
         async def opened() -> T:
@@ -105,6 +112,7 @@ class Cluster:
         return asyncio.run(opened())
 
 
+LEASE_S = 0.4
 VERBS = ("activate", "append", "delete")
 EVERYBODY = SearchQuery(face=FromIndex("face-01"), exclude_own=False, k=FACES + MORE)
 
@@ -293,3 +301,33 @@ def test_versions_are_kept_apart_and_what_was_chosen_stays(
     assert all(ids == expected[version] for version, ids in answers)
     assert {version for version, _ in answers} == {1, 2}
     assert Cluster(tmp_path / "index", collection.model).coordinator.version == 1
+
+
+def test_a_group_answers_for_the_share_that_is_meant(collection: SmallCollection, searcher: Searcher) -> None:
+    """While the number of groups is changed, ingresses of both configurations ask it."""
+    group, index = ShardGroup(str(collection.index), 1, 2, 1), str(collection.index)
+    prepared, wish = searcher.prepare(EVERYBODY), wish_of(EVERYBODY, searcher.index)
+    bindings = {aim.space: searcher.model.binding(aim.space) for aim in prepared.targets}
+
+    def rows(number: int, count: int) -> int:
+        share = Share(index, 1, number, count)
+        answer = asyncio.run(group.answer(share, prepared.targets, wish, bindings))
+        return sum(explanation.rows for explanation in answer.explanations)
+
+    assert rows(0, 1) == FACES
+    assert rows(0, 2) + rows(1, 2) == FACES
+    assert 0 < rows(1, 2) < FACES
+
+
+def test_another_model_s_codes_are_never_given(collection: SmallCollection, searcher: Searcher) -> None:
+    """While a model replaces another, encoders of both are asked."""
+    encoder = Encoder(str(collection.model), Batching(), 1)
+    pixels = searcher.collection.pictures([searcher.place("face-05")])[0]
+    with pytest.raises(Replaced):
+        asyncio.run(encoder.encode(pixels, "another"))
+
+
+def test_who_is_of_another_configuration_is_not_the_one_to_ask(cluster: Cluster, searcher: Searcher) -> None:
+    cluster.groups[1].answer.failures = [RayTaskError("answer", "Traceback: ...", Replaced("another")) for _ in "ab"]
+    found = cluster.run(lambda backend: backend.search(EVERYBODY, partial=False))
+    assert told(found.value) == told(searcher.search(EVERYBODY))
