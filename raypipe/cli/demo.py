@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -124,7 +125,7 @@ def _draw_faces(faces: str, count: int) -> None:
 
 def _encode(faces: str, codes: str, *, local: bool) -> None:
     config = EncodeConfig(source=faces, out=codes, model=MODEL, commit_rows=128)
-    with waiting("a model is loaded" if local else "Ray starts"):
+    with waiting("a model is loaded" if local else "Ray starts"), _in_one_piece():
         runner = runner_for(EncodeJob(encode=config, local=local))
     with (line := ProgressLine("codes")):
         summary = encode(
@@ -171,6 +172,19 @@ def _search(index: str, model: str) -> bytes:
     wanted = ASKED.wanted
     query = SearchQuery(face=FromIndex(ASKED.face), adjust={wanted: 1.0}, prefer={wanted: ASKED.weight}, k=ASKED.hits)
     return result_sheet(searcher, searcher.search(query), [wanted])
+
+
+@contextmanager
+def _in_one_piece() -> Iterator[None]:
+    """Ctrl-C waits until the end of this block: a Ray that has half begun ends with a segmentation fault."""
+    told: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: told.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if told:
+        raise KeyboardInterrupt
 
 
 class _Clock:
