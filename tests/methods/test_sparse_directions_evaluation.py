@@ -145,6 +145,24 @@ def test_constrained_identity(least: float, expected: tuple[float, float]) -> No
     assert (chosen.ndcg.item(), chosen.identity.item()) == expected
 
 
+def test_lambda_is_chosen_among_the_validation_faces_by_their_own_identities() -> None:
+    some = Faces(NAMES, faces(300, seed=4), faces(40, seed=5), faces(60, seed=6))
+    results = dataclasses.replace(
+        measure(small_config(), some, torch.device("cpu")),
+        tolerance=0.1,
+        unadjusted=measured([0.0], [0.2]),  # among the test faces identities hardly limit anything
+        rehearsal_unadjusted=measured([0.0], [0.6]),
+        rehearsals={
+            0.0: measured([0.7, 1.0], [0.6, 0.49]),
+            0.1: measured([0.6, 0.9], [0.6, 0.3]),
+            0.2: measured([0.65, 0.8], [0.51, 0.4]),
+        },
+    )
+    assert results.rehearsed == {0.0: 0.7, 0.1: 0.6, 0.2: 0.65}
+    assert results.chosen_sparsity == 0.0
+    assert results.chosen_above_zero == 0.2
+
+
 def test_the_interval_of_a_mean_is_that_of_the_central_limit() -> None:
     values = torch.randn(400, generator=torch.Generator().manual_seed(0)).double()
     interval = mean_and_interval(values, resamples=2_000, seed=0)

@@ -30,14 +30,14 @@ class Logs:
         self._out = out
         self._lines = [line for line in _lines_of(out) if line["step"] <= from_step]
         self._board = _tensorboard(out, from_step)
+        for line in self._lines:  # a killed run's last ones may never have come to its board
+            self._show(line)
 
     def add(self, step: int, numbers: Mapping[str, float]) -> None:
         self._lines.append({"step": step, **numbers})
         if storage.is_local(self._out):
             self.flush()
-        if self._board is not None:
-            for name, value in numbers.items():
-                self._board.add_scalar(name, value, step)
+        self._show(self._lines[-1])
 
     def flush(self) -> None:
         """Write ``metrics.jsonl``. To an object store it goes with the checkpoints only."""
@@ -52,6 +52,11 @@ class Logs:
     def close(self) -> None:
         if self._board is not None:
             self._board.close()
+
+    def _show(self, line: Mapping[str, Any]) -> None:
+        if self._board is not None:
+            for name in line.keys() - {"step"}:
+                self._board.add_scalar(name, line[name], line["step"])
 
 
 def clear_logs(out: str) -> None:
@@ -92,4 +97,6 @@ def _tensorboard(out: str, from_step: int) -> Any:
         from tensorboardX import SummaryWriter
     except ModuleNotFoundError:
         return None
-    return SummaryWriter(storage.join(storage.absolute(out), TENSORBOARD), purge_step=from_step + 1)
+    return SummaryWriter(
+        storage.join(storage.absolute(out), TENSORBOARD), purge_step=0, filename_suffix=f".from-{from_step}"
+    )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from raypipe import storage
 from raypipe.contract import Share
@@ -83,6 +84,23 @@ def test_a_run_that_was_cut_off_ends_as_the_unbroken_one(tmp_path: Path) -> None
     assert {path.name for path in (cut / "samples").iterdir()} == {path.name for path in (whole / "samples").iterdir()}
     assert [line["step"] for line in numbers_of(cut)] == [4, 5, 8, 10, 10, 12, 15, 16, 20, 20, 23, 23]
     assert numbers_of(cut) == numbers_of(whole)
+
+
+def test_tensorboard_shows_a_resumed_run_once(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    make_loop(whole).run()
+    with pytest.raises(Killed):
+        make_loop(cut, Interrupted).run()
+    make_loop(cut).run()
+    assert scalars_of(cut) == scalars_of(whole)
+
+
+def scalars_of(out: Path) -> dict[str, list[tuple[int, float]]]:
+    """Of each number but the speed its steps and values, as TensorBoard shows them."""
+    board = EventAccumulator(str(out / "tensorboard")).Reload()
+    names = set(board.Tags()["scalars"]) - {"steps_per_s"}
+    assert names
+    return {name: [(event.step, event.value) for event in board.Scalars(name)] for name in names}
 
 
 def test_a_run_that_ends_between_two_logs_goes_on_with_the_same_means(tmp_path: Path) -> None:
@@ -178,7 +196,7 @@ def test_held_out_rows_are_never_trained_with(tmp_path: Path) -> None:
 def test_samples_are_pictures(tmp_path: Path) -> None:
     make_loop(tmp_path).run()
     sheet = np.asarray(Image.open(tmp_path / "samples" / "step-000000023.png"))
-    assert sheet.shape == (2 * 4 + 3 * 2, 3 * 4 + 4 * 2, 3)
+    assert sheet.shape == (8 * 4 + 9 * 2, 3 * 4 + 4 * 2, 3)
     assert sheet[2:6, 2:6].mean() == pytest.approx(128, abs=1)
     assert (sheet[:2] == 255).all()
 
