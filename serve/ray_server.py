@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from raypipe.on_ray.cluster import connect
+from raypipe.errors import RaypipeError
+from raypipe.on_ray.cluster import cause_of, connect
 from serve.settings import ServeSettings
 
 APPLICATION = "raypipe"
@@ -38,7 +39,7 @@ def running(settings: ServeSettings, *, port: int, address: str = "") -> Iterato
         address: of a Ray cluster, whose processes were started with ``environment``; "": Ray on this machine.
 
     Raises:
-        RaypipeError: no cluster answers there.
+        RaypipeError: no cluster answers there, or a process of the application cannot start.
     """
     os.environ.update(environment(settings))
     connect(address)
@@ -50,8 +51,20 @@ def running(settings: ServeSettings, *, port: int, address: str = "") -> Iterato
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # what it does by the way is not for the terminal
     try:
         ray_serve.start(http_options={"host": settings.api.host, "port": port})
-        ray_serve.run(application(settings), name=APPLICATION)
+        try:
+            ray_serve.run(application(settings), name=APPLICATION)
+        except RuntimeError as error:
+            raise RaypipeError(f"Ray Serve cannot start it: {_why(error)}") from error
         yield
     finally:
         ray_serve.delete(APPLICATION)
         ray.shutdown()
+
+
+def _why(error: RuntimeError) -> str:
+    """What its processes said; Serve's own error only names them."""
+    from ray import serve as ray_serve
+
+    deployments = ray_serve.status().applications[APPLICATION].deployments
+    told = [deployment.message for deployment in deployments.values() if deployment.message]
+    return cause_of(RuntimeError("\n".join(told))) if told else str(error)

@@ -125,7 +125,9 @@ def _draw_faces(faces: str, count: int) -> None:
 
 def _encode(faces: str, codes: str, *, local: bool) -> None:
     config = EncodeConfig(source=faces, out=codes, model=MODEL, commit_rows=128)
-    with waiting("a model is loaded" if local else "Ray starts"), _in_one_piece():
+    if not local:
+        say("Ray starts")
+    with _in_one_piece():
         runner = runner_for(EncodeJob(encode=config, local=local))
     with (line := ProgressLine("codes")):
         summary = encode(

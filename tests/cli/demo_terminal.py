@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import psutil
 
-WAIT_S = 120
+WAIT_S = 200
 
 
 class Terminal:

@@ -60,6 +60,8 @@ def test_on_a_terminal_the_page_stays_until_ctrl_c(tmp_path: Path, options: Sequ
         assert httpx.get(f"{url}/v1/index").json()["rows"] == 100
         others = terminal.process.children(recursive=True)
         terminal.press_ctrl_c()
+        terminal.wait_for("the server ends")
+        terminal.press_ctrl_c()  # which changes nothing any more
         assert terminal.wait_for_end() == 0
         assert "Traceback" not in terminal.shown
         with pytest.raises(httpx.ConnectError):
