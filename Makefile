@@ -39,8 +39,8 @@ check: lint browser
 bench: install
 	$(BIN)/python -m benchmarks
 
-weights: install ## train the small model anew, or FURTHER=small; goes on where an earlier call was ended
-	$(BIN)/python -m raypipe.pipeline.small_model --work weights-work --out raypipe/models/small --further "$(FURTHER)"
+weights: install ## train the small model anew, or FURTHER=small; BF16=1 where that is quick; goes on where it was ended
+	$(BIN)/python -m raypipe.pipeline.small_model --work weights-work --out raypipe/models/small --further "$(FURTHER)" $(if $(BF16),--bf16)
 
 lock: ## rewrite requirements.lock from what .venv holds
 	$(BIN)/pip freeze --exclude-editable --exclude raypipe | sed 's/^torch==\(.*\)+cpu$$/torch==\1/' > requirements.lock

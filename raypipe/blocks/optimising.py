@@ -47,6 +47,13 @@ def warmup_cosine(step: int, *, warmup: int, steps: int) -> float:
     return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
 
 
+def late_cosine(step: int, *, steps: int, share: float) -> float:
+    """Share of the learning rate at ``step``: 1, but over the last ``share`` of all steps along a cosine to 0."""
+    falling = share * steps
+    left = min(1.0, max(0.0, steps - step) / falling) if falling else 1.0
+    return 0.5 * (1 - math.cos(math.pi * left))
+
+
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = rate

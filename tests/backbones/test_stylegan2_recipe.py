@@ -137,6 +137,20 @@ def test_in_bfloat16_a_step_is_nearly_the_same_and_weights_stay_precise() -> Non
     assert {x.dtype for x in rough.export()["generator"].tensors.values()} == {torch.float32}
 
 
+def test_the_learning_rate_falls_to_zero_at_the_end() -> None:
+    settings = dataclasses.replace(TINY, steps=4, decay_share=0.5, learning_rate=1.0)
+    assert [settings.learning_rate_at(step) for step in range(6)] == pytest.approx([1, 1, 1, 0.5, 0, 0])
+    recipe = build(dataclasses.replace(settings, learning_rate=0.01))
+    for batch in batches(4):
+        recipe.step(batch)
+    assert differing(build().export()["generator"], recipe.export()["generator"])
+    end = copy.deepcopy(recipe.state_dict())
+    recipe.step(*batches(1))
+    for player in ("generator", "discriminator"):
+        before, after = end[player]["network"], recipe.state_dict()[player]["network"]
+        assert [name for name in after if name != "w_avg" and not torch.equal(after[name], before[name])] == []
+
+
 def test_looking_changes_nothing() -> None:
     looked, alone = build(), build()
     for batch in batches(2):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 from raypipe.backbones.psp.config import EncoderConfig
+from raypipe.blocks.optimising import late_cosine
 from raypipe.contract import Site
 from raypipe.errors import WrongUsage
 
@@ -110,9 +110,7 @@ class InversionConfig:
 
     def learning_rate_at(self, step: int) -> float:
         """Of the step, counted from 0."""
-        falling = self.decay_share * self.steps
-        left = min(1.0, max(0.0, self.steps - step) / falling) if falling else 1.0
-        return self.learning_rate * 0.5 * (1 - math.cos(math.pi * left))
+        return self.learning_rate * late_cosine(step, steps=self.steps, share=self.decay_share)
 
     def check_batch(self, site: Site) -> None:
         """Raises:

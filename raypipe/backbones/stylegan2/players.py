@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from raypipe.blocks.optimising import average_gradients
+from raypipe.blocks.optimising import average_gradients, set_learning_rate
 from raypipe.contract import Share
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -23,16 +23,19 @@ class Player(Generic[Network]):
     k + 1 steps of k; learning rate and memory are corrected for it (Karras et al. 2020, StyleGAN2, appendix B).
     """
 
-    def __init__(self, network: Network, *, learning_rate: float, interval: int | None, share: Share) -> None:
-        correction = 1.0 if interval is None else interval / (interval + 1)
+    def __init__(self, network: Network, *, interval: int | None, share: Share) -> None:
+        self._correction = 1.0 if interval is None else interval / (interval + 1)
         self.network = network.requires_grad_(False)
         self.optimiser = torch.optim.Adam(
             network.parameters(),
-            lr=learning_rate * correction,
-            betas=(0.0, SECOND_BETA**correction),
+            betas=(0.0, SECOND_BETA**self._correction),
             fused=True,
         )
         self._share = share
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Of the steps from now on, before the correction."""
+        set_learning_rate(self.optimiser, rate * self._correction)
 
     def begin(self) -> None:
         """From here on gradients are accumulated."""

@@ -64,15 +64,9 @@ class StyleGAN2Recipe:
             generator, discriminator = networks(config, site)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         self._config, self._site = config, site
-        self._generator = Player(
-            generator,
-            learning_rate=config.learning_rate,
-            interval=config.g_reg_interval if config.path_length_weight else None,
-            share=site.share,
-        )
-        self._discriminator = Player(
-            discriminator, learning_rate=config.learning_rate, interval=config.d_reg_interval, share=site.share
-        )
+        g_interval = config.g_reg_interval if config.path_length_weight else None
+        self._generator = Player(generator, interval=g_interval, share=site.share)
+        self._discriminator = Player(discriminator, interval=config.d_reg_interval, share=site.share)
         self._done, self._augment_p = 0, 0.0
         self._real_sign = torch.zeros((), device=site.device)
         self._mean_length = torch.zeros((), device=site.device)
@@ -88,6 +82,8 @@ class StyleGAN2Recipe:
         if config.mirror:
             is_mirrored = draws.uniform(len(reals)) < 0.5
             reals = torch.where(is_mirrored[:, None, None, None], reals.flip(3), reals)
+        for player in (self._generator, self._discriminator):
+            player.set_learning_rate(config.learning_rate_at(self._done))
         numbers = self._step_discriminator(draws, reals, labels)
         if self._done % config.d_reg_interval == 0:
             numbers |= self._regularise_discriminator(draws, reals, labels)

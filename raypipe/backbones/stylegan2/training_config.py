@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raypipe.backbones.stylegan2.config import DiscriminatorConfig, GeneratorConfig
+from raypipe.blocks.optimising import late_cosine
 from raypipe.contract import DataFacts
 from raypipe.errors import WrongUsage
 
@@ -25,7 +26,8 @@ class Config:
         generator_from_step: the steps before this one are the discriminator's alone. A new discriminator knows nothing,
             and at once destroys what a generator that comes by ``warm_start`` can do.
         mirror: whether half of the real pictures are mirrored.
-        learning_rate: of Adam, before the correction for lazy regularisation.
+        learning_rate: of Adam, before the correction for lazy regularisation; constant ...
+        decay_share: ... but over this share of all steps, the last ones, it falls to zero along a cosine.
         r1_gamma: weight of R1; None = 0.0002 * size^2 / batch (Karras et al. 2020, ADA, appendix C).
         d_reg_interval: steps from one R1 step to the next.
         path_length_weight: of the path length penalty; 0 = none.
@@ -59,6 +61,7 @@ class Config:
     channels: tuple[int, ...] = ()
     stddev_group: int = 4
     learning_rate: float = 0.0025
+    decay_share: float = 0.0
     r1_gamma: float | None = None
     d_reg_interval: int = 16
     path_length_weight: float = 2.0
@@ -95,6 +98,10 @@ class Config:
             problems.append(f"r1_gamma must be at least 0, got {self.r1_gamma:g}")
         if problems:
             raise WrongUsage("\n".join(problems))
+
+    def learning_rate_at(self, step: int) -> float:
+        """Of the step, counted from 0."""
+        return self.learning_rate * late_cosine(step, steps=self.steps, share=self.decay_share)
 
     def r1_weight(self, size: int) -> float:
         """Gamma for pictures of this size."""
@@ -157,4 +164,4 @@ _LEAST = (
     | {"fid_images": 2, "path_length_weight": 0, "ema_ramp": 0, "generator_from_step": 0}
 )
 _POSITIVE = ("learning_rate", "ema_half_life_images", "augment_length_images")
-_SHARES = ("mixing", "w_avg_beta", "path_length_decay")
+_SHARES = ("decay_share", "mixing", "w_avg_beta", "path_length_decay")

@@ -44,8 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", required=True, help="folder of the bundle")
     parser.add_argument("--further", default="", help="a model whose generator and encoder are trained further")
     parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of steps and faces")
+    parser.add_argument("--bf16", action="store_true", help="for a GPU, or a CPU with AVX512-BF16 or AMX")
     options = parser.parse_args(arguments)
-    config = SmallModelConfig(work=options.work, further=options.further, scale=options.scale)
+    config = SmallModelConfig(work=options.work, further=options.further, scale=options.scale, bf16=options.bf16)
     device = torch.device(pick_device(False))
     for stage in stages(config):
         _train(job_of(stage, config), device)

@@ -9,6 +9,7 @@ from typing import Any
 from raypipe import catalog, storage
 from raypipe.config import read_config
 from raypipe.pipeline.train.config import DataConfig, TrainConfig, TrainJob
+from raypipe.weights import open_bundle
 
 SIZE = 64
 FACES = 20_000
@@ -19,11 +20,13 @@ CHANNELS = (256, 128, 96, 64, 32)
 class SmallModelConfig:
     """``work``: where checkpoints and data are kept. ``further``: a model whose generator and encoder are trained
     further and whose other networks stay, for machines on which beginning from nothing takes too long; empty = all of
-    them begin from nothing. ``scale``: of all numbers of steps and faces."""
+    them begin from nothing. ``scale``: of all numbers of steps and faces. ``bf16``: compute in bfloat16, which a GPU
+    gains by, and a CPU with AVX512-BF16 or AMX."""
 
     work: str
     further: str = ""
     scale: float = 1.0
+    bf16: bool = False
     seed: int = 0
 
     def scaled(self, count: int, *, least: int = 1) -> int:
@@ -71,10 +74,11 @@ def _first_stages() -> tuple[Stage, ...]:
 
 def _further_stages(config: SmallModelConfig) -> tuple[Stage, ...]:
     """A CPU's share: the discriminator begins alone where the model has none, and the encoder follows the generator."""
+    has_discriminator = "discriminator" in open_bundle(config.further).parts
     gan = {
         "batch": 16,
         "warm_start": True,
-        "generator_from_step": config.scaled(300),
+        "generator_from_step": 0 if has_discriminator else config.scaled(300),
         "channels": CHANNELS,
         "learning_rate": 2e-3,
         "ema_ramp": 0.0,
@@ -87,13 +91,13 @@ def _further_stages(config: SmallModelConfig) -> tuple[Stage, ...]:
         "start_from_encoder": True,
         "progressive_start": 0,
         "progressive_every": 0,
-        "learning_rate": 5e-4,
+        "learning_rate": 1e-3,
         "decay_share": 0.5,
-        "generated_share": 0.25,
+        "generated_share": 0.5,
         "perceptual_weight": 0.0,
         "random_noise": False,
     }
-    return Stage("stylegan2", 7_000, gan), Stage("e4e", 1_500, encoder, ("stylegan2",))
+    return Stage("stylegan2", 9_000, gan), Stage("e4e", 5_000, encoder, ("stylegan2",))
 
 
 def job_of(stage: Stage, config: SmallModelConfig) -> TrainJob:
@@ -110,7 +114,8 @@ def job_of(stage: Stage, config: SmallModelConfig) -> TrainJob:
         evaluate_every=max(1, steps // 10),
     )
     module = catalog.recipe_module(stage.recipe)
-    return TrainJob(config=train, recipe=read_config(module.Config, {**stage.settings, "steps": steps}))
+    settings = {**stage.settings, "steps": steps, "bf16": config.bf16}
+    return TrainJob(config=train, recipe=read_config(module.Config, settings))
 
 
 def directions_job(config: SmallModelConfig, codes: str) -> TrainJob:
