@@ -18,9 +18,9 @@ from raypipe.errors import BadWeights, ModelMismatch, WrongUsage
 from raypipe.methods.retrieve_in_style import Config, build_recipe
 from raypipe.methods.retrieve_in_style.assignment import FEATURES as FEATURES_OF_PARTS
 from raypipe.methods.retrieve_in_style.catalogue import catalogue_part, read_catalogue
-from raypipe.methods.retrieve_in_style.recipe import cluster_pictures
+from raypipe.methods.retrieve_in_style.recipe import cluster_pictures, default_resolution
 from raypipe.methods.retrieve_in_style.spaces import StatisticsMeter, fit_axes, reduced
-from raypipe.methods.retrieve_in_style.styles import layout_of, styles_of
+from raypipe.methods.retrieve_in_style.styles import layer_after, layout_of, styles_of
 from raypipe.weights import Part
 from tests.methods.retrieve_in_style_data import (
     FEATURES,
@@ -217,6 +217,11 @@ def test_what_cannot_be_made_is_refused(number: int) -> None:
 def test_settings_that_cannot_be_meant(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(WrongUsage, match=told):
         config(**changes)
+
+
+def test_small_generators_are_clustered_at_a_quarter_of_their_size() -> None:
+    assert [default_resolution(size) for size in (8, 32, 64, 128, 1024)] == [4, 8, 16, 32, 32]
+    assert trained_part(resolution=0).config["entry"] == layer_after(tiny_generator().config, 8)
 
 
 def test_export_needs_finish() -> None:

@@ -56,7 +56,8 @@ class RetrieveInStyleConfig:
         pictures: generated pictures that one pass of k-means goes over, the same in every pass.
         truncation: psi of these pictures.
         clusters: K.
-        resolution: side of the feature map that is clustered, the output of its second convolution.
+        resolution: side of the feature map that is clustered, the output of its last convolution; 0: 32, as in the
+            public code, or a quarter of the picture's, if that is less.
         features: clusters by feature; empty: those that made-up faces suggest, see ``assignment``. What a model's
             catalogue has is in its ``model.json``, to be copied, edited and given.
         assignment_faces: made-up faces that clusters are compared with.
@@ -70,7 +71,7 @@ class RetrieveInStyleConfig:
     pictures: int = 200
     truncation: float = 0.5
     clusters: int = 18
-    resolution: int = 32
+    resolution: int = 0
     features: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     assignment_faces: int = 256
     width: int = 128

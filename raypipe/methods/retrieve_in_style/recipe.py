@@ -73,12 +73,17 @@ def build_recipe(config: RetrieveInStyleConfig, site: Site) -> Recipe:
     return CatalogueRecipe(config, site, generator)
 
 
+def default_resolution(size: int) -> int:
+    """Of the feature map that is clustered, for pictures of a size: fine enough for an eye, too coarse for its edges."""
+    return max(4, min(32, size // 4))
+
+
 class CatalogueRecipe:
     """Spherical k-means over all cells of the same generated pictures in every pass."""
 
     def __init__(self, config: RetrieveInStyleConfig, site: Site, generator: Generator) -> None:
         self._config, self._site, self._generator = config, site, generator
-        entry = layer_after(generator.config, config.resolution)
+        entry = layer_after(generator.config, config.resolution or default_resolution(generator.config.size))
         self._grounds = grounds_of(site.parts["generator"], generator, entry)
         self._view = GeneratorView(generator, entry=entry, squared=config.variant.squared)
         self._steps_a_pass = -(-config.pictures // config.batch)
