@@ -35,7 +35,7 @@ from raypipe.weights import Bundle, Part, open_bundle, save_bundle
 
 PARTS = ("generator", "encoder", "identity", "attributes", "sparse_directions")
 MEASURED_FACES = 2_000
-TOLD = ("recipe", "step", "best", "workers", "device", "seconds_of_last_run", "versions")
+TOLD = ("recipe", "step", "best", "workers", "device", "versions")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

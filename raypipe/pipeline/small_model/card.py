@@ -28,8 +28,8 @@ def model_card(record: Mapping[str, Any]) -> str:
             f"- attribute network: mean balanced accuracy {measured['attribute_accuracy']}",
             f"- identity network: area under the ROC curve of same and different persons {measured['identity_auc']}",
             "",
-            "| recipe | steps | batch | device | seconds of the last run |",
-            "|---|---|---|---|---|",
+            "| recipe | steps | batch | device |",
+            "|---|---|---|---|",
             *(
                 _run(name, run)
                 for each in _chain(record)
@@ -75,4 +75,4 @@ def _beginning(record: Mapping[str, Any]) -> list[str]:
 def _run(name: str, run: Mapping[str, Any]) -> str:
     recipe, device = run["recipe"], run["device"]
     batch = recipe["batch"] or "all rows"
-    return f"| {name} | {run['step']:,} | {batch} | {run['workers']} x {device} | {run['seconds_of_last_run']:,} |"
+    return f"| {name} | {run['step']:,} | {batch} | {run['workers']} x {device} |"
