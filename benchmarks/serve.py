@@ -1,6 +1,7 @@
 """What HTTP and Ray Serve cost beside the engine itself, and what happens beyond what they can do.
 
     python -m benchmarks.serve [--index DIR] [--faces 1000] [--seconds 5] [--most 64] [--local] [--set NAME=VALUE]
+    python -m benchmarks.serve --soak MINUTES [--faces 1000] [--local] [--set NAME=VALUE]
 
 Searches by id, each with one adjusted and preferred attribute, are put to ``raypipe serve`` on this machine's loopback
 from 1, 2, 4, ... connections at once, each of which asks again as soon as it has its answer; then once more from a
@@ -8,6 +9,9 @@ single one, to see whether it has recovered. Beside them the same questions to t
 Without ``--index`` one of made-up faces is built first; ``--local``: the server is one process, without Ray. Refusals
 (429, 503) are counted apart: their times are not those of answers. Prints a table, then JSON. Client and server share
 the machine.
+
+``--soak``: instead, a constant mixed load for so long, with an addition and a deletion about every minute, and the
+memory of the server's processes meanwhile (``benchmarks.serve_soak``).
 """
 
 from __future__ import annotations
@@ -31,8 +35,10 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 
 from benchmarks.machine import machine
+from benchmarks.serve_soak import printed, soak
 from raypipe.pipeline.search.query import FromIndex, SearchQuery
 from raypipe.pipeline.search.searcher import Searcher, open_searcher
 
@@ -64,12 +70,17 @@ def main() -> None:
     options.add_argument("--most", type=int, default=64)
     options.add_argument("--set", action="append", default=[], dest="settings")
     options.add_argument("--local", action="store_true")
+    options.add_argument("--soak", type=float, default=0.0, metavar="MINUTES")
     options.add_argument("--json", default="")
     told = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         index = told.index or build_index(Path(folder), told.faces)
         settings = [part for setting in told.settings for part in ("--set", setting)]
-        report = measured(index, [*settings, *(["--local"] if told.local else [])], told.seconds, told.most)
+        asked = [*settings, *(["--local"] if told.local else [])]
+        if told.soak:
+            report = soaked(Path(folder), index, asked, told.soak, told.faces)
+        else:
+            report = measured(index, asked, told.seconds, told.most)
     print(text := json.dumps({"machine": machine(), **report}, indent=1))
     if told.json:
         Path(told.json).write_text(text)
@@ -84,6 +95,20 @@ def build_index(folder: Path, faces: int) -> str:
     return index
 
 
+def soaked(folder: Path, index: str, options: Sequence[str], minutes: float, faces: int) -> dict[str, Any]:
+    """A server that is asked for so long; prints a table."""
+    names = [f"more-{i}" for i in range(max(1, round(minutes)))]
+    for i, name in enumerate(names):
+        made = str(folder / "made" / name)
+        raypipe("synth", "--count", "20", "--start", str(faces + 20 * i), "--seed", "1", "--out", made)
+        raypipe("encode", made, "--model", MODEL, "--out", str(folder / "additions" / name), "--local")
+    searches = [as_question(query) for query in itertools.islice(questions(open_searcher(index, MODEL)), 256)]
+    with served(index, [*options, "--append-from", str(folder / "additions")]) as (url, server):
+        found = asyncio.run(soak(url, psutil.Process(server.pid), minutes, searches, names))
+    print(printed(found))
+    return {"options": list(options), **asdict(found)}
+
+
 def measured(index: str, options: Sequence[str], seconds: float, most: int) -> dict[str, Any]:
     """All rounds; prints a line each."""
     searcher = open_searcher(index, MODEL)
@@ -91,7 +116,7 @@ def measured(index: str, options: Sequence[str], seconds: float, most: int) -> d
     direct_ms(searcher, queries)  # everything is loaded by the first questions
     direct = direct_ms(searcher, queries)
     print(f"the engine alone: {direct[0]:.1f} ms p50, {direct[1]:.1f} ms p95")
-    with served(index, options) as url:
+    with served(index, options) as (url, _):
         rounds = [asyncio.run(one_round(url, queries, count, seconds)) for count in [1, *counts(most), 1]]
     return {
         "rows": searcher.index.manifest.rows,
@@ -127,8 +152,8 @@ def direct_ms(searcher: Searcher, queries: Sequence[SearchQuery]) -> tuple[float
 
 
 @contextmanager
-def served(index: str, options: Sequence[str]) -> Iterator[str]:
-    """The address of a server that is ready."""
+def served(index: str, options: Sequence[str]) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The address of a server that is ready, and its process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
@@ -137,7 +162,7 @@ def served(index: str, options: Sequence[str]) -> Iterator[str]:
         server = subprocess.Popen([*command, *options], stdout=log, stderr=log)
         try:
             wait_until_ready(url, server)
-            yield url
+            yield url, server
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(END_S)

@@ -75,8 +75,7 @@ def _replicas(scaling: Scaling) -> dict[str, Any]:
             # Room for what arrives until the next replica has read its weights.
             "target_ongoing_requests": 0.6 * scaling.ongoing,
             "upscale_delay_s": 5.0,
-            # Reading the shards again costs more than holding them for a while.
-            "downscale_delay_s": 300.0,
+            "downscale_delay_s": scaling.idle_s,
         }
     }
 

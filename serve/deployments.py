@@ -16,6 +16,7 @@ import numpy.typing as npt
 import ray
 import torch
 from fastapi import FastAPI
+from prometheus_client import Metric
 from ray import serve as ray_serve
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
@@ -36,7 +37,8 @@ from serve.coordinator import Coordinator, append_codes, version_to_serve
 from serve.errors import Replaced, Unavailable
 from serve.groups import Share, open_group
 from serve.held import HeldVersions
-from serve.http import make_app
+from serve.http import make_app, measured_by
+from serve.metrics import Metrics, of_replicas
 from serve.ray_backend import Handles, RayBackend
 from serve.settings import Batching, ServeSettings
 
@@ -49,6 +51,9 @@ PRELOAD_TRIES = 10
 """A replica may go while it is told, and another come, which opens the version by itself."""
 
 AGAIN_AFTER_S = 2.0
+
+SCRAPE_S = 4.0
+"""Prometheus waits for 10 s."""
 
 _NOT_TOLD: tuple[type[Exception], ...] = (RayError, RayServeException, TimeoutError)
 
@@ -168,11 +173,9 @@ class Decider:
         return await self._coordinator.delete(ids)
 
     async def _preload(self, version: int) -> None:
-        application = ray_serve.get_replica_context().app_name
-        ingress = ray_serve.get_deployment_handle(Ingress.__name__, application)
         shares = [Share(self._index, version, number, len(self._groups)) for number in range(len(self._groups))]
-        groups = (_tell_all(group, share) for group, share in zip(self._groups, shares, strict=True))
-        await asyncio.gather(*groups, _tell_all(ingress, version))
+        groups = (_have_open(group, share) for group, share in zip(self._groups, shares, strict=True))
+        await asyncio.gather(*groups, _have_open(_ingress(), version))
 
 
 class Ingress:
@@ -188,26 +191,54 @@ class Ingress:
     ) -> None:
         self._settings = settings
         self._backend = RayBackend(settings, Handles(groups, encoder, editor, coordinator))
+        self._metrics = Metrics()
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
         await self._backend.open()
-        return make_app(self._backend, self._settings.api)
+        return make_app(self._backend, self._settings.api, self._metrics, self._measured_by_all)
 
     async def preload(self, version: int) -> None:
         await self._backend.preload(version)
 
+    async def measured(self) -> tuple[str, list[Metric]]:
+        """The name of this replica, and what it counts."""
+        replica: str = ray_serve.get_replica_context().replica_id.unique_id
+        return replica, await measured_by(self._backend, self._metrics)
 
-async def _tell_all(deployment: DeploymentHandle, version: int | Share) -> None:
+    async def _measured_by_all(self) -> list[Metric]:
+        """Whoever is asked tells of all: a scrape comes to any of them.
+
+        Raises:
+            Unavailable: one does not answer.
+        """
+        return of_replicas(dict(await _ask_all(_ingress(), "measured", seconds=SCRAPE_S, tries=2)))
+
+
+def _ingress() -> DeploymentHandle:
+    return ray_serve.get_deployment_handle(Ingress.__name__, ray_serve.get_replica_context().app_name)
+
+
+async def _have_open(deployment: DeploymentHandle, what: int | Share) -> None:
     """Raises:
     Unavailable: a replica cannot open it.
     """
-    for attempt in range(1, PRELOAD_TRIES + 1):
+    await _ask_all(deployment, "preload", what, seconds=PRELOAD_S, tries=PRELOAD_TRIES)
+
+
+async def _ask_all(deployment: DeploymentHandle, method: str, *arguments: Any, seconds: float, tries: int) -> list[Any]:
+    """What every replica answers; asked again where one went meanwhile.
+
+    Raises:
+        Unavailable: so often.
+    """
+    while True:
         try:
-            await deployment.broadcast("preload", version).results_async(timeout_s=PRELOAD_S)
-            return
+            told: list[Any] = await deployment.broadcast(method, *arguments).results_async(timeout_s=seconds)
+            return told
         except _NOT_TOLD as error:
-            if attempt == PRELOAD_TRIES:
-                raise Unavailable(f"version {version} cannot be opened by all who answer") from error
+            tries -= 1
+            if not tries:
+                raise Unavailable("somebody who has to answer does not") from error
         await asyncio.sleep(AGAIN_AFTER_S)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import CONTENT_TYPE_LATEST, Metric
 from starlette.staticfiles import StaticFiles
 
 from raypipe import __version__
@@ -20,7 +20,7 @@ from serve.backend import Backend
 from serve.errors import Unavailable
 from serve.limits import Bounded
 from serve.marking import Marking
-from serve.metrics import Metrics
+from serve.metrics import Metrics, text
 from serve.observe import Observed
 from serve.settings import ApiSettings
 from serve.signing import open_signer
@@ -35,13 +35,22 @@ JSON in a part `query`, and `{"upload": "NAME"}` means the file part NAME. Error
 `GET /v1/attributes`, `/v1/spaces` and `/v1/index` to tell."""
 
 
-def make_app(backend: Backend, settings: ApiSettings) -> FastAPI:
+def make_app(
+    backend: Backend,
+    settings: ApiSettings,
+    metrics: Metrics | None = None,
+    measured: Callable[[], Awaitable[Sequence[Metric]]] | None = None,
+) -> FastAPI:
     """The application, which closes the backend when it ends.
+
+    Args:
+        metrics: where it counts.
+        measured: what it tells of that; None: just that.
 
     Raises:
         WrongUsage: tokens that cannot be read, or none where others can connect.
     """
-    metrics = Metrics()
+    metrics = metrics or Metrics()
     desk = Desk(backend, settings.limits, metrics)
 
     @asynccontextmanager
@@ -58,7 +67,8 @@ def make_app(backend: Backend, settings: ApiSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for router in _routers(desk, settings, open_tokens(settings, os.environ)):
+    measured = measured or (lambda: measured_by(backend, desk.metrics))
+    for router in _routers(desk, settings, open_tokens(settings, os.environ), measured):
         app.include_router(router)
     _add_page(app)
     _add_docs(app)
@@ -69,7 +79,14 @@ def make_app(backend: Backend, settings: ApiSettings) -> FastAPI:
     return app
 
 
-def _routers(desk: Desk, settings: ApiSettings, tokens: Tokens) -> list[APIRouter]:
+async def measured_by(backend: Backend, metrics: Metrics) -> list[Metric]:
+    """What one server counts of itself, now."""
+    return metrics.families(await backend.describe() if await backend.ready() else None)
+
+
+def _routers(
+    desk: Desk, settings: ApiSettings, tokens: Tokens, measured: Callable[[], Awaitable[Sequence[Metric]]]
+) -> list[APIRouter]:
     """What is asked of a program. Who may ask is said for each router as a whole, so that no route can lack it."""
     queries, admins = [Depends(guard(tokens, "query"))], [Depends(guard(tokens, "admin"))]
     query = APIRouter(prefix="/v1", dependencies=queries, responses=documents.PROBLEMS)
@@ -81,7 +98,7 @@ def _routers(desk: Desk, settings: ApiSettings, tokens: Tokens) -> list[APIRoute
     admin.add_changes(changes, desk, codes=settings.codes)
     health, metrics = APIRouter(), APIRouter(dependencies=queries)
     _add_health(health, desk)
-    _add_metrics(metrics, desk)
+    _add_metrics(metrics, measured)
     return [query, changes, health, metrics]
 
 
@@ -126,9 +143,8 @@ def _add_health(router: APIRouter, desk: Desk) -> None:
         return JSONResponse({"status": "ready"})
 
 
-def _add_metrics(router: APIRouter, desk: Desk) -> None:
+def _add_metrics(router: APIRouter, measured: Callable[[], Awaitable[Sequence[Metric]]]) -> None:
     @router.get("/metrics")
     async def metrics() -> Response:
         """For Prometheus."""
-        description = await desk.backend.describe() if await desk.backend.ready() else None
-        return Response(desk.metrics.text(description), media_type=CONTENT_TYPE_LATEST)
+        return Response(text(await measured()), media_type=CONTENT_TYPE_LATEST)

@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from serve.errors import Unavailable
 
-LEASE_S = 15.0
+LEASE_S = 20.0
 """Longer than it takes to start a process that decides; a change after somebody died waits for as long. The same for
 all: leases that another release or configuration gave are waited for, too."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.registry import Collector
 
 from raypipe.pipeline.search.result import SearchResult
 from serve.backend import Description
@@ -57,9 +59,35 @@ class Metrics:
         self.stage_seconds.labels("ask").observe(result.ask_ms / 1e3)
         self.stage_seconds.labels("nearest").observe(result.search_ms / 1e3)
 
-    def text(self, description: Description | None) -> bytes:
+    def families(self, description: Description | None) -> list[Metric]:
         """``description``: of what is served now, if anything is."""
         if description is not None:
             self._rows.set(description.rows)
             self._version.set(description.index_version)
-        return generate_latest(self._registry)
+        return list(self._registry.collect())
+
+
+def text(families: Sequence[Metric]) -> bytes:
+    """As Prometheus reads them."""
+    return generate_latest(_Families(families))
+
+
+def of_replicas(told: Mapping[str, Sequence[Metric]]) -> list[Metric]:
+    """What several servers count, each series with a label that says whose it is. Sums of them would fall when one
+    ends, which Prometheus would take for a start from 0."""
+    merged: dict[str, Metric] = {}
+    for replica, families in told.items():
+        for family in families:
+            into = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            into.samples += [sample._replace(labels={**sample.labels, "replica": replica}) for sample in family.samples]
+    return list(merged.values())
+
+
+@dataclass(frozen=True)
+class _Families(Collector):
+    """Looks like a registry to what writes the text."""
+
+    families: Sequence[Metric]
+
+    def collect(self) -> Iterable[Metric]:
+        return self.families

@@ -86,6 +86,7 @@ class Scaling:
 
     Attributes:
         least, most: replicas; where they differ, load decides.
+        idle_s: seconds of less load after which a replica goes: to read the shards again costs more than to hold them.
         ongoing: questions that a replica is at at the same time.
         cpus, gpus: what a replica takes of its node, for placing it.
         threads: that it computes with.
@@ -93,13 +94,15 @@ class Scaling:
 
     least: int = 1
     most: int = 1
+    idle_s: float = 300.0
     ongoing: int = 16
     cpus: float = 1.0
     gpus: float = 0.0
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if not 1 <= self.least <= self.most or min(self.ongoing, self.threads) < 1 or min(self.cpus, self.gpus) < 0:
+        at_least_1, at_least_0 = (self.ongoing, self.threads), (self.cpus, self.gpus, self.idle_s)
+        if not 1 <= self.least <= self.most or min(at_least_1) < 1 or min(at_least_0) < 0:
             raise WrongUsage(f"scaling: 1 <= least <= most, at least 1 ongoing and thread, nothing below 0; got {self}")
 
 

@@ -17,7 +17,9 @@ from typing import IO
 import httpx
 import psutil
 
-START_S, END_S = 180, 90
+from tests.serve.processes import END_S, end_processes, replicas_of
+
+START_S = 180
 
 
 class RayServer:
@@ -28,15 +30,7 @@ class RayServer:
         self._process = process
 
     def replicas(self, deployment: str) -> list[psutil.Process]:
-        """The processes of a deployment, by the titles that Ray gives them: with a method, where they are at one."""
-        found, title = [], f"ray::ServeReplica:raypipe:{deployment}"
-        for child in self._process.children(recursive=True):
-            try:
-                if child.cmdline()[:1] and child.cmdline()[0].partition(".")[0] == title:
-                    found.append(child)
-            except psutil.NoSuchProcess:
-                continue
-        return found
+        return replicas_of(self._process, deployment)
 
     def kill(self, deployment: str) -> None:
         """As if its machine were gone."""
@@ -71,7 +65,7 @@ def ray_server(
             yield server
         finally:
             server.client.close()
-            _end(process)
+            end_processes(process)
 
 
 class Load:
@@ -121,18 +115,3 @@ def _wait_until_ready(server: RayServer, process: psutil.Popen, log: IO[str]) ->
         time.sleep(0.2)
     log.seek(0)
     raise RuntimeError(f"the server did not start:\n{log.read()}")
-
-
-def _end(process: psutil.Popen) -> None:
-    left = [*process.children(recursive=True), process] if process.is_running() else []
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(END_S)
-        except psutil.TimeoutExpired:
-            process.kill()
-    for each in left:
-        try:
-            each.kill()
-        except psutil.NoSuchProcess:
-            continue
