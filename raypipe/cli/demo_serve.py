@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from raypipe import storage
-from raypipe.cli.serve import require_free, shared_machine
+from raypipe.cli.serve import require_free, server_for, shared_machine
 from raypipe.config import read_config
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.search.sheet import Tile, draw_sheet
@@ -85,11 +85,8 @@ def serving(settings: ServeSettings, port: int | None, *, local: bool) -> Iterat
     Raises:
         RaypipeError: it cannot be started.
     """
-    from serve import local_server, ray_server
-
     chosen = port or free_port()
-    start = local_server.running if local else ray_server.running
-    with start(settings, port=chosen), _no_signals_at_the_end():
+    with server_for(settings, port=chosen, local=local), _no_signals_at_the_end():
         yield f"http://{HOST}:{chosen}"
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -50,7 +51,9 @@ def serve_command(
     resolved = read_config(ServeSettings, {**there, "api": api, **shared_machine()}, settings or ())
     _check(resolved, port)
     try:
-        _serve(resolved, port, address, local=local)
+        with server_for(resolved, port=port, address=address, local=local):
+            say(f"ready at {_url(resolved, port)}; Ctrl-C ends it")
+            until_told_to_end()
     except KeyboardInterrupt:
         say("ended")
 
@@ -61,14 +64,21 @@ def shared_machine() -> dict[str, Any]:
     return {"ingress": {"cpus": 0.0, "ongoing": 64}, **dict.fromkeys(("shards", "encoder", "editor"), computing)}
 
 
-def _serve(settings: ServeSettings, port: int, address: str, *, local: bool) -> None:
-    from serve import local_server, ray_server
+def server_for(
+    settings: ServeSettings, *, port: int, address: str = "", local: bool = False
+) -> AbstractContextManager[None]:
+    """It answers within ``with``: in this process, or on Ray.
 
-    with (
-        local_server.running(settings, port=port) if local else ray_server.running(settings, port=port, address=address)
-    ):
-        say(f"ready at {_url(settings, port)}; Ctrl-C ends it")
-        until_told_to_end()
+    Raises:
+        RaypipeError: it cannot be started.
+    """
+    if local:
+        from serve import local_server
+
+        return local_server.running(settings, port=port)
+    from serve import ray_server
+
+    return ray_server.running(settings, port=port, address=address)
 
 
 def until_told_to_end() -> NoReturn:
