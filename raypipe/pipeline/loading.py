@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from raypipe import catalog
 from raypipe.backbones.psp import load_encoder
-from raypipe.contract import Method
+from raypipe.contract import Columns, Method
 from raypipe.errors import BadWeights, WrongUsage
 from raypipe.weights import Bundle
 
@@ -62,6 +63,31 @@ def shared_inputs(
         with torch.no_grad():
             inputs["w_plus"] = load_encoder(bundle.read("encoder"), device)(inputs["image"])
     return inputs
+
+
+class Completed(Mapping[str, Tensor]):
+    """Stored columns of some faces. Those that a method adds and the dataset lacks, because it was made before the
+    method was trained, are computed when one of them is first asked for: it may take a network to do so."""
+
+    def __init__(self, method: Method, stored: Columns) -> None:
+        self._method, self._stored = method, stored
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._stored[name] if name in self._stored else self._added[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._stored or name in self._added
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._stored, **self._added})
+
+    def __len__(self) -> int:
+        return len({**self._stored, **self._added})
+
+    @cached_property
+    def _added(self) -> Columns:
+        with torch.no_grad():
+            return self._method.represent({name: self._stored[name] for name in self._method.needs})
 
 
 def represent(method: Method, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from raypipe.backbones.stylegan2 import FeatureMap, Trace
+from raypipe.backbones.stylegan2 import Trace
 
 _EPSILON = 1e-5
 """Added to the variance; as everywhere in instance normalisation."""
@@ -45,8 +45,12 @@ def contributions(trace: Trace, masks_NFGG: Tensor, *, instance_norm: bool) -> T
     With ``instance_norm`` a channel's mean square is 1, so M is the share of it that falls on each feature, in [0,1]
     as the papers say of M; features that leave nothing out add up to 1. Off: the squares as they are.
     """
-    masks = masks_NFGG.float()
-    return torch.cat([_of_layer(layer, masks, instance_norm) for layer in trace.inputs], dim=2)
+    masks, found = masks_NFGG.float(), list[Tensor]()
+    for place, layer in enumerate(trace.inputs):
+        # A toRGB and the next block's first convolution read the same map.
+        is_same = place > 0 and layer.raw is trace.inputs[place - 1].raw
+        found.append(found[-1] if is_same else _of_layer(layer.activated.float(), masks, instance_norm))
+    return torch.cat(found, dim=2)
 
 
 def mean_contributions(contributions_NFC: Iterable[Tensor]) -> Tensor:
@@ -61,12 +65,12 @@ def mean_contributions(contributions_NFC: Iterable[Tensor]) -> Tensor:
     return (sums_FC / faces).float()
 
 
-def _of_layer(layer: FeatureMap, masks_NFGG: Tensor, instance_norm: bool) -> Tensor:
+def _of_layer(maps_NcHW: Tensor, masks_NFGG: Tensor, instance_norm: bool) -> Tensor:
     """[N,F,c]."""
-    maps = layer.activated.float()
-    if instance_norm:
-        variance, mean = torch.var_mean(maps, dim=(2, 3), correction=0, keepdim=True)
-        maps = (maps - mean) * torch.rsqrt(variance + _EPSILON)
-    size = (maps.shape[2], maps.shape[3])
-    weights = F.interpolate(masks_NFGG, size, mode="bilinear", align_corners=False)
-    return weights.flatten(2) @ maps.square().flatten(2).mT / (size[0] * size[1])
+    size = (maps_NcHW.shape[2], maps_NcHW.shape[3])
+    weights_NFP = F.interpolate(masks_NFGG, size, mode="bilinear", align_corners=False).flatten(2)
+    if not instance_norm:
+        return weights_NFP @ maps_NcHW.square().flatten(2).mT / weights_NFP.shape[2]
+    squares_NPc = (maps_NcHW - maps_NcHW.mean((2, 3), keepdim=True)).square().flatten(2).mT
+    variances_N1c = squares_NPc.mean(1, keepdim=True)
+    return weights_NFP @ squares_NPc / (weights_NFP.shape[2] * (variances_N1c + _EPSILON))

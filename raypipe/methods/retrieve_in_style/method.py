@@ -178,7 +178,8 @@ class RetrieveInStyle:
 
     def _require_face(self, feature: str, given: FacesSeen, faces: int) -> None:
         if len(given.styles) not in (1, faces):
-            raise WrongUsage(f"{len(given.styles)} references of {feature} for {faces} faces: give one, or one for each")
+            told = f"{len(given.styles)} references of {feature} for {faces} faces"
+            raise WrongUsage(f"{told}: give one, or one for each")
         names = tuple(self._catalogue.features)
         wanted = (feature,) if feature in FACE else tuple(name for name in FACE if name in names)
         is_there_N = given.is_there[:, [names.index(name) for name in wanted]].any(1)

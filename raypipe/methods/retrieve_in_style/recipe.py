@@ -74,7 +74,7 @@ def build_recipe(config: RetrieveInStyleConfig, site: Site) -> Recipe:
 
 
 def default_resolution(size: int) -> int:
-    """Of the feature map that is clustered, for pictures of a size: fine enough for an eye, too coarse for its edges."""
+    """Of the feature map that is clustered, for pictures of a size: fine enough for an eye, too coarse for edges."""
     return max(4, min(32, size // 4))
 
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from raypipe.contract import Method, SearchSpace
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.binding import binding_of
-from raypipe.pipeline.loading import load_method, methods_of
+from raypipe.pipeline.loading import Completed, load_method, methods_of
 from raypipe.retrieval.manifest import Binding
 from raypipe.retrieval.space import NUMBER_LIMIT, Array
 from raypipe.weights import Bundle
@@ -45,7 +44,7 @@ class Spaces:
         """Of N faces: float32 [N,W] for each space. What a method adds and the dataset lacks is computed."""
         stored = {name: torch.from_numpy(values) for name, values in codes.items()}
         with torch.no_grad():
-            complete = {name: self._completed(method, stored) for name, method in self.methods.items()}
+            complete = {name: Completed(method, stored) for name, method in self.methods.items()}
             return {
                 name: self.methods[bound.method].search_vectors(bound.space, complete[bound.method]).numpy()
                 for name, bound in self.bindings.items()
@@ -58,10 +57,6 @@ class Spaces:
     def _comparable(self, name: str, vectors_NW: Array) -> Array:
         good = np.asarray(np.all(np.abs(vectors_NW) <= NUMBER_LIMIT, axis=1))  # false for nan
         return good & np.any(vectors_NW, axis=1) if self.forms[name].metric == "cosine" else good
-
-    @staticmethod
-    def _completed(method: Method, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {**method.represent({name: stored[name] for name in method.needs}), **stored}
 
 
 def open_spaces(bundle: Bundle, asked: Sequence[str]) -> Spaces:
