@@ -44,11 +44,14 @@ async def soak(
         additions: encoded datasets, by the names under which the server knows them; one for each change.
     """
     end = time.monotonic() + 60 * minutes
+    asked_for = searches[: len(searches) // 2]
+    kept = {each["face"]["id"] for each in asked_for}
+    others = [each["face"]["id"] for each in searches if each["face"]["id"] not in kept]
     statuses: Counter[str] = Counter()
     samples: dict[str, list[tuple[float, int, int]]] = defaultdict(list)
     async with httpx.AsyncClient(base_url=url, timeout=120) as client:
         picture = (await client.get(f"/v1/images/{searches[0]['face']['id']}")).content
-        turn = itertools.cycle(_questions(client, searches, picture))
+        turn = itertools.cycle(_questions(client, asked_for, picture))
 
         async def ask() -> None:
             while time.monotonic() < end:
@@ -60,7 +63,7 @@ async def soak(
                 await asyncio.sleep(60 * minutes * (PARTS - 1) / PARTS / len(additions))
                 for verb, question in (
                     ("append", {"codes": name}),
-                    ("delete", {"ids": [searches[-1 - i]["face"]["id"]]}),
+                    ("delete", {"ids": [others[i]]}),
                 ):
                     statuses[f"{verb} {(await client.post(f'/v1/admin/{verb}', json=question)).status_code}"] += 1
 
@@ -109,7 +112,7 @@ def _questions(
     client: httpx.AsyncClient, searches: Sequence[Mapping[str, Any]], picture: bytes
 ) -> list[Callable[[], Awaitable[httpx.Response]]]:
     """Ten, each with another face from one time to the next."""
-    turn = itertools.cycle(searches[: len(searches) // 2])  # the others may be deleted
+    turn = itertools.cycle(searches)
 
     async def search() -> httpx.Response:
         return await client.post("/v1/search", json=next(turn))

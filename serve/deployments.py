@@ -160,7 +160,12 @@ class Decider:
 
         self._coordinator = Coordinator(settings.index, preload=self._preload, append=append)
 
-    async def version(self, holder: str, held: int) -> int:
+    async def version(self, index: str, holder: str, held: int) -> int:
+        """Raises:
+        Replaced: versions of that index are for another one to decide.
+        """
+        if index != self._index:
+            raise Replaced("another index is served here by now")
         return self._coordinator.lease(holder, held)
 
     async def activate(self, version: int | None) -> int:

@@ -226,7 +226,7 @@ class RayBackend:
 
     async def _ask_version(self, holder: str, held: int) -> int:
         decides = self._handles.coordinator.version
-        return int(await self._ask(decides, holder, held, what="the coordinator"))
+        return int(await self._ask(decides, self._settings.index, holder, held, what="the coordinator"))
 
     async def _change(self, verb: str, argument: Any) -> Any:
         method = getattr(self._handles.coordinator, verb)

@@ -25,7 +25,7 @@ from raypipe.weights import open_bundle
 from serve import work
 from serve.backend import Change
 from serve.coordinator import Coordinator, append_codes
-from serve.deployments import Encoder, ShardGroup
+from serve.deployments import Decider, Encoder, ShardGroup
 from serve.errors import Overloaded, Replaced, Unavailable
 from serve.groups import Share
 from serve.ray_backend import Handles, RayBackend
@@ -93,7 +93,8 @@ class Cluster:
             lease_s=LEASE_S,
         )
 
-    async def _version(self, holder: str, held: int) -> int:
+    async def _version(self, index: str, holder: str, held: int) -> int:
+        assert index == self.settings.index
         return self.coordinator.lease(holder, held)
 
     async def _preload(self, version: int) -> None:
@@ -331,6 +332,14 @@ def test_another_model_s_codes_are_never_given(collection: SmallCollection, sear
     pixels = searcher.collection.pictures([searcher.place("face-05")])[0]
     with pytest.raises(Replaced):
         asyncio.run(encoder.encode(pixels, "another"))
+
+
+def test_whoever_decides_about_one_index_says_nothing_about_another(collection: SmallCollection) -> None:
+    """While an index replaces another, their versions may have the same numbers."""
+    decider = Decider(ServeSettings(index=str(collection.index)), [])
+    assert asyncio.run(decider.version(str(collection.index), "me", 0)) == 1
+    with pytest.raises(Replaced):
+        asyncio.run(decider.version("elsewhere", "me", 0))
 
 
 def test_who_is_of_another_configuration_is_not_the_one_to_ask(cluster: Cluster, searcher: Searcher) -> None:
