@@ -111,8 +111,8 @@ def _serve(settings: ServeSettings, out: str, clock: _Clock, *, local: bool, por
             storage.write_bytes(storage.join(out, "edited.png"), demo_serve.edited_sheet(client, ASKED))
         typer.echo(_told(out, clock, serve=True))
         if sys.stdin.isatty() and sys.stdout.isatty():
-            typer.echo(f"\nthe web page: {url}/\nthis search in it: {ASKED.page(url)}\nCtrl-C ends it")
             with suppress(KeyboardInterrupt):
+                typer.echo(f"\nthe web page: {url}/\nthis search in it: {ASKED.page(url)}\nCtrl-C ends it")
                 until_told_to_end()
         with waiting("the server ends"):
             server.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -86,7 +85,7 @@ def serving(settings: ServeSettings, port: int | None, *, local: bool) -> Iterat
         RaypipeError: it cannot be started.
     """
     chosen = port or free_port()
-    with server_for(settings, port=chosen, local=local), _no_signals_at_the_end():
+    with server_for(settings, port=chosen, local=local):
         yield f"http://{HOST}:{chosen}"
 
 
@@ -143,13 +142,3 @@ def free_port() -> int:
         with socket.create_server((HOST, 0)) as free:
             return int(free.getsockname()[1])
     return USUAL_PORT
-
-
-@contextmanager
-def _no_signals_at_the_end() -> Iterator[None]:
-    """What is ending is gone in seconds; interrupted again, it would leave processes behind."""
-    try:
-        yield
-    finally:
-        for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(kind, signal.SIG_IGN)

@@ -21,6 +21,8 @@ from raypipe.weights import open_bundle, shipped_models
 if TYPE_CHECKING:
     from serve.settings import ServeSettings
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def serve_command(
     index: Annotated[str, typer.Argument(help="What raypipe index build made.")],
@@ -85,13 +87,16 @@ def until_told_to_end() -> NoReturn:
     """Raises:
     KeyboardInterrupt: by Ctrl-C, by SIGTERM, or because the terminal was closed.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # Ray has its own ideas about these
+    for number in ENDING:  # Ray has its own ideas about these
         signal.signal(number, _interrupt)
     while True:
         time.sleep(3600)
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
+    """Once: what is ending is gone in seconds, and told again it would leave processes behind."""
+    for each in ENDING:
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

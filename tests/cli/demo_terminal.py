@@ -29,7 +29,7 @@ class Terminal:
         end = time.monotonic() + WAIT_S
         while not (found := re.search(pattern, self.shown)):
             if time.monotonic() > end or not self._read():
-                raise AssertionError(f"no {pattern!r} in:\n{self.shown}")
+                raise AssertionError(f"no {pattern!r} in:\n{self._last_shown()}")
         return found
 
     def press_ctrl_c(self) -> None:
@@ -40,8 +40,12 @@ class Terminal:
         end = time.monotonic() + WAIT_S
         while self._read():
             if time.monotonic() > end:
-                raise AssertionError(f"still running:\n{self.shown}")
+                raise AssertionError(f"still running:\n{self._last_shown()}")
         return int(self.process.wait(WAIT_S))
+
+    def _last_shown(self) -> str:
+        """Without what was drawn over."""
+        return re.sub(r"[^\n]*\r(?!\n)", "", self.shown)[-4000:]
 
     def _read(self) -> bool:
         """What there is by now; False: nothing will come any more."""
