@@ -78,6 +78,25 @@ class Method(Protocol):
         """[n,3,h,w] in [-1,1]. ``source`` [n,3,h,w]: the faces themselves, for what the columns do not carry."""
 
 
+@runtime_checkable
+class FeatureTransfer(Protocol):
+    """What a method offers beside the rest, if faces can take single features from other faces with it."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What can be taken."""
+
+    @property
+    def usual_strength(self) -> float:
+        """What strength is meant where none is named."""
+
+    def transfer(self, columns: Columns, references: Mapping[str, Columns], strengths: Mapping[str, float]) -> Columns:
+        """The columns of the faces with features of ``references``, columns of one face or of as many, by feature.
+
+        ``strengths``: by feature, 1 is the reference's and 0 their own, bit for bit.
+        """
+
+
 def _keep(tensors: Sequence[Tensor]) -> None:
     """One worker's mean is what it has."""
 

@@ -164,7 +164,7 @@ def place_of(searcher: Searcher, id: str) -> Place:
 
 
 def method_named(model: OpenedModel, asked: str) -> str:
-    """The method that was asked for; "": the one that there is.
+    """The method that was asked for; "": the one that edits.
 
     Raises:
         WrongUsage: no such method, or several and none was asked for.
@@ -172,7 +172,7 @@ def method_named(model: OpenedModel, asked: str) -> str:
     there = methods_of(model.bundle)
     if asked and asked not in there:
         raise WrongUsage(f"{asked!r} is not a method of this model; methods: {', '.join(there) or 'none'}")
-    return only_method(model.bundle, asked)
+    return only_method(model.bundle, [name for name in there if model.method(name).attributes], asked)
 
 
 def _method_facts(name: str, method: Method, spaces: tuple[SpaceFacts, ...]) -> MethodFacts:

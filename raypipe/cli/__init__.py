@@ -21,6 +21,7 @@ app = LazyGroup(
         LazyCommand("search", "raypipe.cli.search:search_command", "Faces like one, but: exact for any preference."),
         LazyCommand("serve", "raypipe.cli.serve:serve_command", "Search and edits over HTTP, with a web page."),
         LazyCommand("edit", "raypipe.cli.edit:edit_command", "Change attributes of a face."),
+        LazyCommand("transfer", "raypipe.cli.transfer:transfer_command", "Eyes, hair or pose of another face."),
         LazyCommand(
             "evaluate", "raypipe.cli.evaluate:evaluate_command", "A paper's tables on your faces, and what holds."
         ),

@@ -16,7 +16,7 @@ from raypipe.contract import Columns, Method
 from raypipe.errors import ModelMismatch, WrongUsage
 from raypipe.pipeline.encode.dataset import PLAN, Dataset
 from raypipe.pipeline.encode.face_decoder import FaceConfig, FaceDecoder
-from raypipe.pipeline.loading import load_method, only_method, represent, shared_inputs
+from raypipe.pipeline.loading import load_method, methods_of, only_method, represent, shared_inputs
 from raypipe.pipeline.reconstruct import original
 from raypipe.pipeline.train.logs import grid_png
 from raypipe.weights import Bundle, open_bundle
@@ -55,7 +55,7 @@ def edit(config: EditConfig, device: str) -> bytes:
         ModelMismatch: the dataset was encoded by another model.
     """
     bundle = open_bundle(config.model)
-    method = load_method(only_method(bundle, config.method), bundle, device)
+    method = _method(bundle, config.method, device)
     edits = [parse_edit(text, method.attributes) for text in config.edits]
     if config.image_id:
         face = face_of_dataset(config.source, config.image_id, method, bundle, device)
@@ -65,6 +65,12 @@ def edit(config: EditConfig, device: str) -> bytes:
         return grid_png(_render(method, face, edits)[None])
     rows = [[single] for single in edits] + ([list(edits)] if len(edits) > 1 else [])
     return grid_png(torch.stack([_strip(method, face, row, config.strip) for row in rows]))
+
+
+def _method(bundle: Bundle, asked: str, device: str) -> Method:
+    names = (asked,) if asked else methods_of(bundle)
+    loaded = {name: load_method(name, bundle, device) for name in names}
+    return loaded[only_method(bundle, [name for name, method in loaded.items() if method.attributes], asked)]
 
 
 def face_of_picture(file: str, config: FaceConfig, method: Method, bundle: Bundle, device: str) -> Face:

@@ -37,21 +37,20 @@ def methods_of(bundle: Bundle) -> tuple[str, ...]:
     return tuple(name for name in catalog.method_names() if set(catalog.method_module(name).PARTS) <= set(bundle.parts))
 
 
-def only_method(bundle: Bundle, asked: str) -> str:
-    """The method that was asked for, or the one that there is.
+def only_method(bundle: Bundle, able: Sequence[str], asked: str) -> str:
+    """The method that was asked for, or the one of the model's that is ``able``.
 
     Raises:
-        WrongUsage: none or several, and none was asked for.
+        WrongUsage: none or several are, and none was asked for.
     """
     if asked:
         return asked
-    names = methods_of(bundle)
-    if len(names) != 1:
+    if len(able) != 1:
         raise WrongUsage(
-            f"model {bundle.name!r} has {'several methods' if names else 'no method'}; "
-            f"give one with --method: {', '.join(names or catalog.method_names())}"
+            f"model {bundle.name!r} has {'several methods' if able else 'no method'} for this; "
+            f"give one with --method: {', '.join(able or catalog.method_names())}"
         )
-    return names[0]
+    return able[0]
 
 
 def shared_inputs(

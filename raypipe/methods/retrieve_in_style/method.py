@@ -33,9 +33,6 @@ STYLES = "styles"
 FACE = ("eyes", "nose", "mouth")
 """A picture without any of these, of those that a catalogue has, shows no face."""
 
-STRENGTH = 1.3
-"""Alpha of the paper's experiments."""
-
 PARTS = ("retrieve_in_style", "generator")
 """Of a model bundle, what ``load`` takes."""
 
@@ -71,6 +68,11 @@ class RetrieveInStyle:
     def features(self) -> tuple[str, ...]:
         """What ``transfer`` can take from another face."""
         return transferable(self._catalogue.features)
+
+    @property
+    def usual_strength(self) -> float:
+        """Alpha of the paper's experiments."""
+        return 1.3
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -145,8 +147,8 @@ class RetrieveInStyle:
         Args:
             columns: the faces that get them: ``w_plus`` [n,L,D], or ``styles`` of an earlier transfer.
             references: the same, [n or 1, ...], of the face that gives, by feature.
-            strengths: alpha by feature; 1.3, the paper's, where not named. Below 1 some of the reference's, above 1
-                more than it has, below 0 the contrary.
+            strengths: alpha by feature; 1.3, the paper's, where not named. Between 0 and 1 some of the reference's,
+                above 1 more than it has, below 0 the contrary.
 
         Returns:
             The columns with ``styles`` [n,C]; without references as they are.
@@ -166,7 +168,7 @@ class RetrieveInStyle:
         for feature, reference in references.items():
             given = self._lens.see(self._styles(reference))
             self._require_face(feature, given, len(source.styles))
-            strength = finite_strength(feature, strengths.get(feature, STRENGTH))
+            strength = finite_strength(feature, strengths.get(feature, self.usual_strength))
             steps.append(Step(self._lens.pair(feature, source, given), given.styles, strength))
         changed = transferred(source.styles, steps, keep_length=self._catalogue.variant.keep_length)
         moved = {name: column for name, column in columns.items() if name != FEATURE_STYLES}
