@@ -80,8 +80,7 @@ def _further_stages(config: SmallModelConfig) -> tuple[Stage, ...]:
         "warm_start": True,
         "generator_from_step": 0 if has_discriminator else config.scaled(300),
         "channels": CHANNELS,
-        "learning_rate": 1e-3,
-        "decay_share": 1.0,
+        "learning_rate": 2e-3,
         "ema_ramp": 0.0,
         "mirror": False,
         "augment": False,
@@ -98,7 +97,7 @@ def _further_stages(config: SmallModelConfig) -> tuple[Stage, ...]:
         "perceptual_weight": 0.0,
         "random_noise": False,
     }
-    return Stage("stylegan2", 4_000, gan), Stage("e4e", 5_000, encoder, ("stylegan2",))
+    return Stage("stylegan2", 8_000, gan), Stage("e4e", 5_000, encoder, ("stylegan2",))
 
 
 def job_of(stage: Stage, config: SmallModelConfig) -> TrainJob:
