@@ -81,7 +81,7 @@ def _replicas(scaling: Scaling) -> dict[str, Any]:
 
 
 def _decider() -> Any:
-    """One, and never two at a time: the old one goes before the new one comes."""
+    """One, and never two that decide: the new one starts while the old one ends, and takes longer to."""
     return ray_serve.deployment(
         name=Decider.__name__,
         num_replicas=1,
@@ -89,7 +89,9 @@ def _decider() -> Any:
         max_ongoing_requests=1000,
         max_queued_requests=-1,
         max_surge_percent=0,
-        graceful_shutdown_timeout_s=DRAIN_S,
+        # A change that it is at would else end after the new one began to give leases, which is asked for it anew.
+        graceful_shutdown_timeout_s=1.0,
+        graceful_shutdown_wait_loop_s=0.2,
         health_check_period_s=1.0,
         health_check_timeout_s=10.0,
     )(Decider)
