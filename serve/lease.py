@@ -55,10 +55,14 @@ class Lease:
             Unavailable: nobody who decides can be reached.
         """
         end = self._clock() + self._wait_s
-        while self._clock() >= self._until:  # also where the answer took longer than a lease
-            if self._clock() >= end:
-                raise Unavailable(_NOBODY)
-            await self._renewed()
+        try:
+            async with asyncio.timeout(self._wait_s):
+                while self._clock() >= self._until:  # also where the answer took longer than a lease
+                    if self._clock() >= end:
+                        raise Unavailable(_NOBODY)
+                    await self._tried()
+        except TimeoutError as error:
+            raise Unavailable(_NOBODY) from error
         return self._version
 
     async def keep(self) -> None:
@@ -66,6 +70,13 @@ class Lease:
         while True:
             with suppress(Unavailable):  # whoever answers asks again, and says so
                 await self._renewed()
+            await asyncio.sleep(RENEW_S)
+
+    async def _tried(self) -> None:
+        """Others may have begun to ask long before: that they gave up is no reason for this one to."""
+        try:
+            await self._renewed()
+        except Unavailable:
             await asyncio.sleep(RENEW_S)
 
     async def _renewed(self) -> None:

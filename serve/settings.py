@@ -146,7 +146,7 @@ class ServeSettings:
     queued: int = 64
     shard_s: float = 10.0
     partial_s: float = 1.0
-    lease_wait_s: float = 10.0
+    lease_wait_s: float = 20.0
 
     def __post_init__(self) -> None:
         if min(self.groups, self.queued, self.shard_s, self.partial_s, self.lease_wait_s) <= 0:

@@ -71,6 +71,24 @@ def test_without_anybody_who_decides_there_is_no_answer() -> None:
     asyncio.run(run())
 
 
+def test_who_waits_does_so_for_its_own_time() -> None:
+    """Not until somebody gives up who began to ask before."""
+
+    async def run() -> None:
+        decider = Decider()
+        lease = decider.lease(wait_s=1.0)
+        decider.is_there = False
+        early = asyncio.create_task(lease.version())
+        await asyncio.sleep(0.5)
+        late = asyncio.create_task(lease.version())
+        with pytest.raises(Unavailable):
+            await early
+        decider.is_there = True
+        assert await late == 1
+
+    asyncio.run(run())
+
+
 def test_all_who_wait_ask_once() -> None:
     async def run() -> None:
         decider = Decider()
