@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raypipe import storage
+from raypipe import catalog, storage
 from raypipe.backbones.identity.foreign import identity_part_of_state, is_identity_state
 from raypipe.backbones.perceptual.foreign import is_trunk_state, lpips_part_of_states
 from raypipe.backbones.psp.foreign import encoder_checkpoint_parts, is_encoder_checkpoint
@@ -22,6 +24,7 @@ FORMATS = (
     "pSp and e4e checkpoints",
     "identity networks: model_ir_se50.pth, MobileFaceNet, FaceNet (vggface2, casia-webface)",
     "torchvision's AlexNet and VGG-16 with the linear heads of LPIPS",
+    "cluster centres of Retrieve in Style (.npz)",
 )
 
 
@@ -73,6 +76,9 @@ def read_weights(content: bytes) -> Found:
     Raises:
         BadWeights: as ``import_weights``.
     """
+    if _is_numpy_archive(content):
+        part = catalog.method_module("retrieve_in_style").centres_part(content)
+        return Found("cluster centres of Retrieve in Style", {"cluster_centres": part})
     found = _of_torch(read_torch(content)) if is_torch_file(content) else _of_pickle(read_pickle(content))
     if found is None:
         raise BadWeights("its content is of no known format; known: " + ", ".join(FORMATS))
@@ -84,6 +90,15 @@ def _content(file: str) -> bytes:
         return storage.read_bytes(file)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise WrongUsage(f"no weights file at {file!r}") from error
+
+
+def _is_numpy_archive(content: bytes) -> bool:
+    """What ``numpy.savez`` wrote; ``torch.save`` writes zip files, too."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
 
 
 def _read_file(file: str, content: bytes) -> Found:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,9 +17,10 @@ from torch.nn import functional as F
 from raypipe.backbones.stylegan2 import generator_part
 from raypipe.contract import DataFacts, Share
 from raypipe.errors import BadWeights, ModelMismatch, WrongUsage
-from raypipe.methods.retrieve_in_style import Config, build_recipe
+from raypipe.methods.retrieve_in_style import Config, build_recipe, centres_part
 from raypipe.methods.retrieve_in_style.assignment import FEATURES as FEATURES_OF_PARTS
 from raypipe.methods.retrieve_in_style.catalogue import catalogue_part, read_catalogue
+from raypipe.methods.retrieve_in_style.config import Variant
 from raypipe.methods.retrieve_in_style.recipe import cluster_pictures, default_resolution
 from raypipe.methods.retrieve_in_style.spaces import StatisticsMeter, fit_axes, reduced
 from raypipe.methods.retrieve_in_style.styles import layer_after, layout_of, styles_of
@@ -159,6 +162,42 @@ def test_without_steps_clusters_stay_and_features_can_be_changed() -> None:
     assert torch.equal(catalogue.centres, first.tensors["centres"])
 
 
+def centres_file(centres: Tensor) -> bytes:
+    sink = io.BytesIO()
+    np.savez(sink, cluster_centers=centres.numpy(), counts=np.ones(len(centres)))
+    return sink.getvalue()
+
+
+def test_centres_of_the_authors_code_are_taken_as_they_are() -> None:
+    centres = F.normalize(torch.rand(4, 6, generator=torch.Generator().manual_seed(0)), dim=1)
+    part = centres_part(centres_file(centres))
+    squared = {"variant": Variant(squared=True), "steps": 0}
+    recipe = build_recipe(config(**squared, features={"hair": (0, 2), "eyes": (1,)}), site(cluster_centres=part))
+    recipe.finish([{"w_plus": codes(24)}])
+    catalogue = read_catalogue(recipe.export()["retrieve_in_style"])
+    torch.testing.assert_close(catalogue.centres, centres)
+    assert (catalogue.variant.squared, catalogue.spaces) == (True, ("eyes", "hair", "pose"))
+    with pytest.raises(ModelMismatch, match="variant.squared = true"):
+        build_recipe(config(steps=0, features={"eyes": (1,)}), site(cluster_centres=part))
+    with pytest.raises(ModelMismatch, match="the centres have 6 numbers; the layer has 8 channels"):
+        build_recipe(config(**squared, features={"eyes": (1,)}, resolution=8), site(cluster_centres=part))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK\x03\x04 damaged",
+        centres_file(torch.zeros(3, 4)),
+        centres_file(torch.ones(3)),
+        centres_file(torch.ones(1, 3)),
+    ],
+)
+def test_files_without_centres_are_refused(content: bytes) -> None:
+    with pytest.raises(BadWeights, match="cluster_cent"):
+        centres_part(content)
+
+
 def test_held_out_faces_and_pictures_of_the_clusters() -> None:
     recipe = build_recipe(config(), site())
     for batch in batches(4):
@@ -193,7 +232,12 @@ def wrong_sites() -> Iterator[tuple[Any, Any, type[Exception], str]]:
     yield {"resolution": 64}, site(), WrongUsage, "resolution 64 is not one of this generator's"
     yield {"steps": 0}, site(), WrongUsage, "no model given has one"
     yield {"steps": 0}, site(retrieve_in_style=catalogue, generator=other), ModelMismatch, "a catalogue of generator"
-    yield {"steps": 0, "resolution": 8}, site(retrieve_in_style=catalogue), ModelMismatch, "must be the catalogue's own"
+    yield (
+        {"steps": 0, "resolution": 8},
+        site(retrieve_in_style=catalogue),
+        ModelMismatch,
+        "the clusters are of another layer",
+    )
     for features, told in (
         ({"eyes": (6,)}, "clusters 6 are not from 0 to 5"),
         ({"eyes": (1,), "hair": (1, 2)}, "clusters 1 are given more than once"),

@@ -18,7 +18,14 @@ from raypipe.weights import open_bundle
 from tests.backbones.perceptual_networks import random_heads_state, random_trunk_state
 from tests.backbones.stylegan2_foreign_files import rosinality_checkpoint, saved, tensorflow_pickle
 from tests.backbones.stylegan2_oracle import DISCRIMINATOR_FILE, GENERATOR_FILE, case
-from tests.shared_files import oracle
+from tests.shared_files import data, oracle
+
+
+def test_cluster_centres_become_a_bundle(tmp_path: Path) -> None:
+    imported = import_weights(str(data("ris_ffhq_catalogue.npz")), str(tmp_path / "bundle"))
+    centres = open_bundle(imported.bundle.uri).read("cluster_centres").tensors["centres"]
+    assert centres.shape == (18, 512)
+    torch.testing.assert_close(centres.norm(dim=1), torch.ones(18))
 
 
 def test_a_checkpoint_becomes_a_bundle(tmp_path: Path) -> None:

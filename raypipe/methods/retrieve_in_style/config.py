@@ -51,7 +51,7 @@ class RetrieveInStyleConfig:
 
     Attributes:
         steps: how many batches of generated pictures the clusters are fitted to; 0: the clusters of the model's own
-            catalogue stay, and its features unless others are given, and what follows from them is made anew.
+            catalogue stay, or imported centres, and its features unless others are given; the rest is made anew.
         batch: pictures of a step, over all workers.
         pictures: generated pictures that one pass of k-means goes over, the same in every pass.
         truncation: psi of these pictures.

@@ -23,13 +23,12 @@ from raypipe.methods.retrieve_in_style.catalogue import (
     catalogue_part,
     check_features,
     grounds_of,
-    read_catalogue,
-    require_generator,
 )
 from raypipe.methods.retrieve_in_style.clusters import PassOverVectors, first_centres
 from raypipe.methods.retrieve_in_style.collection import CollectionMeter
 from raypipe.methods.retrieve_in_style.config import RetrieveInStyleConfig
 from raypipe.methods.retrieve_in_style.contribution import cluster_labels
+from raypipe.methods.retrieve_in_style.known_clusters import KnownClusters, known_clusters, require_fit
 from raypipe.methods.retrieve_in_style.lens import GeneratorView, Lens
 from raypipe.methods.retrieve_in_style.made_up import Fit, fitted, measured, overlaps_with_parts
 from raypipe.methods.retrieve_in_style.spaces import fit_axes
@@ -62,8 +61,6 @@ def build_recipe(config: RetrieveInStyleConfig, site: Site) -> Recipe:
     """
     if "generator" not in site.parts:
         raise WrongUsage("a catalogue is of a generator: give a model that has one with --model")
-    if config.steps and not config.features and "encoder" not in site.parts:
-        raise WrongUsage("clusters are compared with made-up faces, which takes an encoder: give one, or set features")
     generator = load_generator(site.parts["generator"], site.device)
     if generator.config.label_dim:
         raise WrongUsage("this generator needs labels: a catalogue is of pictures that are made without any")
@@ -83,15 +80,20 @@ class CatalogueRecipe:
 
     def __init__(self, config: RetrieveInStyleConfig, site: Site, generator: Generator) -> None:
         self._config, self._site, self._generator = config, site, generator
-        entry = layer_after(generator.config, config.resolution or default_resolution(generator.config.size))
+        self._known = None if config.steps else known_clusters(site.parts, generator)
+        entry = _entry(config, generator, self._known)
         self._grounds = grounds_of(site.parts["generator"], generator, entry)
         self._view = GeneratorView(generator, entry=entry, squared=config.variant.squared)
         self._steps_a_pass = -(-config.pictures // config.batch)
-        self._own = None if config.steps else self._own_catalogue()
-        if config.features:
-            check_features(config.features, len(self._own.centres) if self._own else config.clusters)
-        none_Kc = torch.zeros(0, self._grounds.lengths[entry], device=site.device)
-        self._pass = PassOverVectors(self._own.centres.to(site.device) if self._own else none_Kc)
+        centres_Kc = self._known.centres if self._known else torch.zeros(0, self._grounds.lengths[entry])
+        if self._known:
+            require_fit(self._known, width=self._grounds.lengths[entry], entry=entry, squared=config.variant.squared)
+        self._given = config.features or (self._known.features if self._known else {})
+        if self._given:
+            check_features(self._given, len(centres_Kc) or config.clusters)
+        elif "encoder" not in site.parts:
+            raise WrongUsage("made-up faces tell whose clusters are, which takes an encoder: give one, or set features")
+        self._pass = PassOverVectors(centres_Kc.to(site.device))
         self._step = 0
         self._catalogue: Catalogue | None = None
 
@@ -161,18 +163,6 @@ class CatalogueRecipe:
             raise WrongUsage("the data's styles are not measured: finish() comes before export()")
         return {PART: catalogue_part(self._catalogue)}
 
-    def _own_catalogue(self) -> Catalogue:
-        """The model's, whose clusters are kept."""
-        if PART not in self._site.parts:
-            raise WrongUsage("steps = 0 keeps the clusters of a model's own catalogue, and no model given has one")
-        own = read_catalogue(self._site.parts[PART])
-        require_generator(own, self._site.parts["generator"], self._generator)
-        if own.grounds.entry != self._grounds.entry or own.variant.squared != self._config.variant.squared:
-            raise ModelMismatch(
-                "steps = 0 keeps clusters, so resolution and variant.squared must be the catalogue's own"
-            )
-        return own
-
     def _seeds(self) -> Tensor:
         """The first centres: every worker chooses the same from the whole of the first batch."""
         cells_Vc = self._cells(0, self._config.batch, Share())
@@ -189,13 +179,19 @@ class CatalogueRecipe:
         return torch.cat(found).flatten(0, 2)
 
     def _fit(self, centres_Kc: Tensor) -> Fit:
-        """Whose clusters are, as the settings say, as they were, or as made-up faces suggest."""
-        given = self._config.features or (self._own.features if self._own else {})
+        """Which clusters are whose: as the settings say, as it was, or as made-up faces suggest."""
         if "encoder" not in self._site.parts:
-            return Fit(given, {})
+            return Fit(self._given, {})
         encoder = load_encoder(self._site.parts["encoder"], self._site.device)
         found = overlaps_with_parts(self._view, encoder, centres_Kc, faces=self._config.assignment_faces)
-        return Fit(given, measured(found, given)) if given else fitted(found)
+        return Fit(self._given, measured(found, self._given)) if self._given else fitted(found)
+
+
+def _entry(config: RetrieveInStyleConfig, generator: Generator, known: KnownClusters | None) -> int:
+    """The layer whose input is clustered."""
+    if known and known.entry is not None and not config.resolution:
+        return known.entry
+    return layer_after(generator.config, config.resolution or default_resolution(generator.config.size))
 
 
 def cluster_pictures(pictures_N3HW: Tensor, labels_NGG: Tensor, clusters: int) -> Tensor:
