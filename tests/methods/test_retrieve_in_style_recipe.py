@@ -177,7 +177,7 @@ def test_centres_of_the_authors_code_are_taken_as_they_are() -> None:
     catalogue = read_catalogue(recipe.export()["retrieve_in_style"])
     torch.testing.assert_close(catalogue.centres, centres)
     assert (catalogue.variant.squared, catalogue.spaces) == (True, ("eyes", "hair", "pose"))
-    with pytest.raises(ModelMismatch, match="variant.squared = true"):
+    with pytest.raises(ModelMismatch, match=r"variant\.squared = true"):
         build_recipe(config(steps=0, features={"eyes": (1,)}), site(cluster_centres=part))
     with pytest.raises(ModelMismatch, match="the centres have 6 numbers; the layer has 8 channels"):
         build_recipe(config(**squared, features={"eyes": (1,)}, resolution=8), site(cluster_centres=part))
