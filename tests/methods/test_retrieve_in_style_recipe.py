@@ -292,10 +292,12 @@ def damaged() -> Iterator[tuple[Part, str]]:
     yield Part(part.kind, told, {**tensors, "centres": tensors["centres"] / 0}), "not finite"
     yield Part(part.kind, {**told, "entry": 99}, tensors), "layer 99 is not one of 11"
     yield Part(part.kind, {**told, "features": {"eyes": [77]}}, tensors), "clusters 77"
+    swapped = {**told["features"], "eyes": told["features"]["hair"], "hair": told["features"]["eyes"]}
+    yield Part(part.kind, {**told, "features": swapped}, tensors), "features edited in place"
     yield Part(part.kind, {name: value for name, value in told.items() if name != "variant"}, tensors), "variant"
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(9))
 def test_a_damaged_catalogue_is_refused(number: int) -> None:
     part, told = list(damaged())[number]
     with pytest.raises(BadWeights, match=told):

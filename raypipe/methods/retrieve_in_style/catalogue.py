@@ -128,14 +128,18 @@ def require_generator(catalogue: Catalogue, part: Part, generator: Generator) ->
 
 
 def catalogue_part(catalogue: Catalogue) -> Part:
-    """What a bundle stores. ``features`` of its config is the file to edit."""
+    """What a bundle stores. ``features`` of its config is what to copy and edit.
+
+    Whose each cluster is stands among the tensors, too: axes and indexes are of these features and of no others.
+    """
     config: dict[str, Any] = {
         **as_dict(catalogue.grounds),
         "variant": as_dict(catalogue.variant),
         "features": {name: list(clusters) for name, clusters in catalogue.features.items()},
         "iou": {name: round(value, 4) for name, value in catalogue.iou.items()},
     }
-    return Part(KIND, config, _tensors(catalogue))
+    owners_K = _owners(catalogue.features, len(catalogue.centres))
+    return Part(KIND, config, {**_tensors(catalogue), _OWNERS: owners_K})
 
 
 def read_catalogue(part: Part) -> Catalogue:
@@ -159,14 +163,25 @@ def read_catalogue(part: Part) -> Catalogue:
             axes=tensors["axes"],
         )
         check_features(catalogue.features, len(catalogue.centres))
+        owners_K = part.tensors[_OWNERS].cpu()
     except (KeyError, TypeError, ValueError, AttributeError, WrongUsage) as error:
         raise BadWeights(f"{KIND}: not this method's catalogue: {error}") from error
+    if not torch.equal(owners_K, _owners(catalogue.features, len(catalogue.centres))):
+        raise BadWeights(f"{KIND}: features edited in place: give them to raypipe train {KIND} with steps=0 instead")
     if problems := _problems(catalogue):
         raise BadWeights(f"{KIND}: {'; '.join(problems)}")
     return catalogue
 
 
-_TENSORS = ("centres", "mean", "std", "axes")
+_TENSORS, _OWNERS = ("centres", "mean", "std", "axes"), "owners"
+
+
+def _owners(features: Mapping[str, tuple[int, ...]], clusters: int) -> Tensor:
+    """The number of every cluster's feature, [K] int64; -1: nobody's."""
+    owners_K = torch.full((clusters,), -1)
+    for number, some in enumerate(features.values()):
+        owners_K[list(some)] = number
+    return owners_K
 
 
 def _tensors(catalogue: Catalogue) -> dict[str, Tensor]:
