@@ -12,8 +12,10 @@ from raypipe.backbones.psp import encoder_part
 from raypipe.backbones.stylegan2 import generator_part
 from raypipe.contract import Faces
 from raypipe.errors import WrongUsage
+from raypipe.faces import to_pixels
 from raypipe.methods.retrieve_in_style.catalogue import read_catalogue
 from raypipe.methods.retrieve_in_style.evaluation import EvaluationConfig, evaluate
+from raypipe.methods.retrieve_in_style.evaluation_fidelity import fidelity, mixed
 from raypipe.methods.retrieve_in_style.evaluation_search import (
     Gallery,
     found,
@@ -118,6 +120,31 @@ def test_as_many_axes_as_faces_lose_nothing(parts: dict[str, Part]) -> None:
     assert (kept.same, kept.among_five_times) == (1.0, 1.0)
 
 
+def test_transfers_are_compared_with_the_faces_as_the_generator_has_them(
+    parts: dict[str, Part], systems: dict[str, System]
+) -> None:
+    """By the pixels themselves: of the generator's own pictures the distance without a transfer is 0."""
+    with torch.no_grad():
+        view, lens = opened(parts)
+        faces = lens.see(view.styles(codes(12)))
+        own = to_pixels(view.picture(faces.styles))
+
+        def corners(pictures: Tensor) -> Tensor:
+            return pictures[:, :, ::31, ::31].flatten(1)
+
+        found = fidelity(view, [systems[RIS]], faces, torch.from_numpy(own), corners, features=FEATURES, strength=1.0)
+        styles = mixed(systems[RIS], faces, FEATURES, 1.0)
+        expected = systems[RIS].transferred(rows_of(faces, 4), rows_of(faces, 10), "mouth", 1.0)
+    assert abs(found["no transfer"]) < 1e-3
+    assert found[RIS] > 10 * abs(found["no transfer"])
+    torch.testing.assert_close(styles[4:5], expected)
+
+
+def rows_of(faces: FacesSeen, row: int) -> FacesSeen:
+    some = slice(row, row + 1)
+    return FacesSeen(faces.styles[some], faces.contributions[some], faces.is_there[some])
+
+
 def test_changes_are_counted_inside_and_outside(parts: dict[str, Part], systems: dict[str, System]) -> None:
     with torch.no_grad():
         view, lens = opened(parts)
@@ -140,7 +167,8 @@ def test_a_whole_evaluation(parts: dict[str, Part]) -> None:
     def columns(rows: int, seed: int) -> dict[str, Tensor]:
         labels = (torch.rand(rows, len(NAMES), generator=random) > 0.5).float()
         people = torch.randint(0, 9, (rows,), generator=random)
-        return {"w_plus": codes(rows, seed=seed), "labels": labels, "identity": people}
+        images = torch.randint(0, 256, (rows, 32, 32, 3), generator=random, dtype=torch.uint8)
+        return {"w_plus": codes(rows, seed=seed), "labels": labels, "identity": people, "image": images}
 
     faces = Faces(NAMES, columns(10, 1), columns(4, 2), columns(40, 3))
     report = evaluate(CONFIG, faces, parts, torch.device("cpu"))

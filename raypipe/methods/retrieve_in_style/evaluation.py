@@ -1,18 +1,20 @@
-"""The evaluation of paper 2: table 2, figures 8, 9 and 10, and what made-up faces let one measure beside."""
+"""The evaluation of paper 2: tables 1 and 2, figures 8, 9 and 10, and what made-up faces let one measure beside."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from raypipe.backbones.attributes import load_attributes
 from raypipe.backbones.psp import load_encoder
 from raypipe.backbones.stylegan2 import load_generator
 from raypipe.contract import Faces
 from raypipe.errors import WrongUsage
 from raypipe.methods.retrieve_in_style.catalogue import Catalogue, read_catalogue, require_generator, transferable
+from raypipe.methods.retrieve_in_style.evaluation_fidelity import fidelity
 from raypipe.methods.retrieve_in_style.evaluation_report import Results, report_of
 from raypipe.methods.retrieve_in_style.evaluation_search import (
     Gallery,
@@ -22,7 +24,7 @@ from raypipe.methods.retrieve_in_style.evaluation_search import (
     overlaps_of_people,
     searched_features,
 )
-from raypipe.methods.retrieve_in_style.evaluation_systems import EIS, WHOLE, System, systems_of
+from raypipe.methods.retrieve_in_style.evaluation_systems import EIS, RIS, RIS_CODE, System, systems_of
 from raypipe.methods.retrieve_in_style.evaluation_transfers import changes, draw_pairs, strips
 from raypipe.methods.retrieve_in_style.lens import FacesSeen, GeneratorView, Lens
 from raypipe.methods.retrieve_in_style.membership import POSE
@@ -30,7 +32,7 @@ from raypipe.methods.retrieve_in_style.submembership import intersection_ratio
 from raypipe.report import Report
 from raypipe.weights import Part
 
-EVALUATION_NEEDS = ("w_plus", "labels", "identity")
+EVALUATION_NEEDS = ("w_plus", "labels", "identity", "image")
 
 SHOWN_SIZE = 128
 
@@ -46,6 +48,7 @@ class EvaluationConfig:
         eis_faces: training faces that Editing in Style's contributions are averaged over.
         eis_least, eis_share, eis_coarse_share: rho, and its budgets as shares of the channels: those of its public
             demonstration are 0.1, and 50 of 9088 and 5 of 2048 channels.
+        strength: alpha of the transfers whose FID is taken.
         pairs: made-up faces that get features of as many others.
         groups: into how many clusters faces are divided by what their channels contribute to a feature.
         top_share: of all channels, how many are compared between these clusters; the paper's 100 of 9088.
@@ -59,6 +62,7 @@ class EvaluationConfig:
     eis_least: float = 0.1
     eis_share: float = 50 / 9088
     eis_coarse_share: float = 5 / 2048
+    strength: float = 1.3
     pairs: int = 64
     groups: tuple[int, ...] = (2, 5, 10, 20, 50, 100)
     top_share: float = 100 / 9088
@@ -90,20 +94,19 @@ def evaluate(config: EvaluationConfig, faces: Faces, parts: Mapping[str, Part], 
 
 def measure(config: EvaluationConfig, faces: Faces, parts: Mapping[str, Part], device: torch.device) -> Results:
     """Everything that the report is made of."""
-    catalogue = read_catalogue(parts["retrieve_in_style"]).to(device)
-    generator = load_generator(parts["generator"], device)
-    require_generator(catalogue, parts["generator"], generator)
-    view = GeneratorView(generator, entry=catalogue.grounds.entry, squared=catalogue.variant.squared)
-    lens = Lens(view, catalogue.centres, catalogue.features, catalogue.variant)
-    many = lens.see(view.styles(faces.train["w_plus"][: config.eis_faces].to(device)))
-    gallery = _gallery(config, faces, lens.see(view.styles(faces.test["w_plus"].to(device))))
+    model = _opened(parts, device)
+    catalogue, view = model.catalogue, model.view
+    gallery = _gallery(config, faces, model.see(faces.test["w_plus"]))
     features = searched_features(gallery, tuple(catalogue.features))
     if not features:
         raise WrongUsage(f"nothing to search by: the catalogue has {', '.join(catalogue.features)}")
-    systems = _systems(config, catalogue, view, many)
+    systems = _systems(config, catalogue, view, model.see(faces.train["w_plus"][: config.eis_faces]))
+    transferring = [system for system in systems if system.name in (RIS, RIS_CODE, EIS)]
     found = {system.name: lists(gallery, system, features, config.longest) for system in systems}
-    pairs = draw_pairs(view, lens, load_encoder(parts["encoder"], device), pairs=config.pairs)
+    pairs = draw_pairs(view, model.lens, load_encoder(parts["encoder"], device), pairs=config.pairs)
+    network, images = _network(parts, device), faces.test["image"]
     shown = [name for name in transferable(catalogue.features) if name in (*features, POSE)]
+    side = min(SHOWN_SIZE, pairs.pictures.shape[-1])
     return Results(
         features=features,
         people_results=config.people_results,
@@ -111,12 +114,41 @@ def measure(config: EvaluationConfig, faces: Faces, parts: Mapping[str, Part], d
         scores={name: _scores(gallery, some, config.results) for name, some in found.items()},
         chance={name: gallery.chance(name) for name in features},
         people={name: _people(config, gallery, some) for name, some in found.items()},
-        changes={s.name: changes(view, s, pairs, features) for s in systems if s.name != WHOLE},
+        changes={system.name: changes(view, system, pairs, features) for system in transferring},
+        fid=fidelity(view, transferring, gallery.faces, images, network, features=features, strength=config.strength)
+        if network
+        else {},
         kept={name: kept_by_storage(gallery, systems[0], name, config.people_results) for name in features},
         ratios=_ratios(config, gallery, catalogue, features),
         eis_channels=_channels(systems, catalogue),
-        strips=strips(view, systems[0], pairs, shown, side=min(SHOWN_SIZE, generator.config.size)),
+        strips=strips(view, systems[0], pairs, shown, side=side),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """A generator and what it is looked at with."""
+
+    catalogue: Catalogue
+    view: GeneratorView
+    lens: Lens
+    device: torch.device
+
+    def see(self, w_plus_NLD: Tensor) -> FacesSeen:
+        return self.lens.see(self.view.styles(w_plus_NLD.to(self.device)))
+
+
+def _opened(parts: Mapping[str, Part], device: torch.device) -> _Model:
+    catalogue = read_catalogue(parts["retrieve_in_style"]).to(device)
+    generator = load_generator(parts["generator"], device)
+    require_generator(catalogue, parts["generator"], generator)
+    view = GeneratorView(generator, entry=catalogue.grounds.entry, squared=catalogue.variant.squared)
+    return _Model(catalogue, view, Lens(view, catalogue.centres, catalogue.features, catalogue.variant), device)
+
+
+def _network(parts: Mapping[str, Part], device: torch.device) -> Callable[[Tensor], Tensor] | None:
+    """Pictures to the features that are compared; None where no model has an attribute network."""
+    return load_attributes(parts["attributes"], device).features if "attributes" in parts else None
 
 
 def _gallery(config: EvaluationConfig, faces: Faces, seen: FacesSeen) -> Gallery:
