@@ -268,6 +268,10 @@ def test_small_generators_are_clustered_at_a_quarter_of_their_size() -> None:
     assert trained_part(resolution=0).config["entry"] == layer_after(tiny_generator().config, 8)
 
 
+def test_settings_can_be_keys() -> None:
+    assert len({config(), config(), config(features={"eyes": (1,)})}) == 2
+
+
 def test_export_needs_finish() -> None:
     recipe = build_recipe(config(), site())
     recipe.step(batches(1)[0])

@@ -72,7 +72,7 @@ class RetrieveInStyleConfig:
     truncation: float = 0.5
     clusters: int = 18
     resolution: int = 0
-    features: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    features: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)  # jobs are keys of caches
     assignment_faces: int = 256
     width: int = 128
     axes_faces: int = 1_000
