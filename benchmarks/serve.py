@@ -1,7 +1,7 @@
 """What HTTP and Ray Serve cost beside the engine itself, and what happens beyond what they can do.
 
     python -m benchmarks.serve [--index DIR] [--faces 1000] [--seconds 5] [--most 64] [--local] [--set NAME=VALUE]
-    python -m benchmarks.serve --soak MINUTES [--faces 1000] [--local] [--set NAME=VALUE]
+    python -m benchmarks.serve --soak MINUTES [--changes N] [--faces 1000] [--local] [--set NAME=VALUE]
 
 Searches by id, each with one adjusted and preferred attribute, are put to ``raypipe serve`` on this machine's loopback
 from 1, 2, 4, ... connections at once, each of which asks again as soon as it has its answer; then once more from a
@@ -10,8 +10,8 @@ Without ``--index`` one of made-up faces is built first; ``--local``: the server
 (429, 503) are counted apart: their times are not those of answers. Prints a table, then JSON. Client and server share
 the machine.
 
-``--soak``: instead, a constant mixed load for so long, with an addition and a deletion about every minute, and the
-memory of the server's processes meanwhile (``benchmarks.serve_soak``).
+``--soak``: instead, a constant mixed load for so long, with so many additions and deletions, and the memory of the
+server's processes meanwhile (``benchmarks.serve_soak``).
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def main() -> None:
     options.add_argument("--set", action="append", default=[], dest="settings")
     options.add_argument("--local", action="store_true")
     options.add_argument("--soak", type=float, default=0.0, metavar="MINUTES")
+    options.add_argument("--changes", type=int, default=7, help="additions, and as many deletions, during a soak")
     options.add_argument("--json", default="")
     told = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -78,7 +79,7 @@ def main() -> None:
         settings = [part for setting in told.settings for part in ("--set", setting)]
         asked = [*settings, *(["--local"] if told.local else [])]
         if told.soak:
-            report = soaked(Path(folder), index, asked, told.soak, told.faces)
+            report = soaked(Path(folder), index, asked, told)
         else:
             report = measured(index, asked, told.seconds, told.most)
     print(text := json.dumps({"machine": machine(), **report}, indent=1))
@@ -95,16 +96,17 @@ def build_index(folder: Path, faces: int) -> str:
     return index
 
 
-def soaked(folder: Path, index: str, options: Sequence[str], minutes: float, faces: int) -> dict[str, Any]:
+def soaked(folder: Path, index: str, options: Sequence[str], told: argparse.Namespace) -> dict[str, Any]:
     """A server that is asked for so long; prints a table."""
-    names = [f"more-{i}" for i in range(max(1, round(minutes)))]
+    (folder / "additions").mkdir()
+    names = [f"more-{i}" for i in range(told.changes)]
     for i, name in enumerate(names):
         made = str(folder / "made" / name)
-        raypipe("synth", "--count", "20", "--start", str(faces + 20 * i), "--seed", "1", "--out", made)
+        raypipe("synth", "--count", "20", "--start", str(told.faces + 20 * i), "--seed", "1", "--out", made)
         raypipe("encode", made, "--model", MODEL, "--out", str(folder / "additions" / name), "--local")
     searches = [as_question(query) for query in itertools.islice(questions(open_searcher(index, MODEL)), 256)]
     with served(index, [*options, "--append-from", str(folder / "additions")]) as (url, server):
-        found = asyncio.run(soak(url, psutil.Process(server.pid), minutes, searches, names))
+        found = asyncio.run(soak(url, psutil.Process(server.pid), told.soak, searches, names))
     print(printed(found))
     return {"options": list(options), **asdict(found)}
 
