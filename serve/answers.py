@@ -15,7 +15,7 @@ from raypipe.attributes import STRENGTH_LIMIT
 from raypipe.pipeline.search.query import MOVE_LIMIT
 from raypipe.pipeline.search.result import SearchResult, as_json
 from raypipe.retrieval.space import WEIGHT_LIMIT
-from serve.backend import Description, Encoded, Versioned
+from serve.backend import Description, Encoded, MethodFacts, Versioned
 from serve.settings import Limits
 
 
@@ -46,10 +46,18 @@ class Range(BaseModel):
     neutral: float | None
 
 
+class StrengthTold(Range):
+    """As a range; 1 is the other face's."""
+
+    usual: float = Field(description="What is meant where none is named.")
+
+
 class MethodTold(BaseModel):
     name: str
-    verbs: list[Literal["search", "edit", "encode"]]
+    verbs: list[Literal["search", "edit", "transfer", "encode"]]
     attributes: list[str]
+    features: list[str] = Field(description="What can be taken from other faces.")
+    strength: StrengthTold | None = Field(description="How much of a feature; null where none can be taken.")
     spaces: list[str]
     needs: list[str]
 
@@ -145,7 +153,7 @@ def methods_json(told: Description) -> dict[str, Any]:
         "index_version": told.index_version,
         "model": told.model,
         "fingerprint": told.fingerprint,
-        "methods": [asdict(method) for method in told.methods],
+        "methods": [_method(method) for method in told.methods],
     }
 
 
@@ -207,6 +215,13 @@ def encoded_json(encoded: Versioned[Encoded]) -> dict[str, Any]:
 
 def image_url(id: str, root: str) -> str:
     return f"{root}/v1/images/{quote(id, safe='')}"
+
+
+def _method(facts: MethodFacts) -> dict[str, Any]:
+    told = asdict(facts)
+    usual = {"usual": told.pop("usual_strength")}
+    strength = _range(bool(facts.features), -STRENGTH_LIMIT, STRENGTH_LIMIT, 0.0)
+    return {**told, "strength": None if strength is None else {**strength, **usual}}
 
 
 def _range(is_there: bool, least: float, most: float, neutral: float | None) -> Mapping[str, float | None] | None:

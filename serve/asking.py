@@ -8,13 +8,15 @@ from contextlib import asynccontextmanager
 from fastapi import Request
 
 from raypipe.errors import WrongUsage
+from raypipe.pipeline.search.names import check_features
 from raypipe.pipeline.search.query import Face, FromCodes, FromIndex, FromPixels, Like, SearchQuery
 from raypipe.retrieval.filters import columns_of
-from serve.backend import Backend, Description
+from serve.backend import Backend, Description, MethodFacts, Transfer
+from serve.errors import NotOffered
 from serve.limits import Gate, answered_within
 from serve.metrics import Metrics
 from serve.reading import Asked, Q, read
-from serve.schemas import FaceOf, SearchQuestion, read_codes
+from serve.schemas import FaceOf, SearchQuestion, TransferQuestion, read_codes
 from serve.settings import Limits
 
 
@@ -65,6 +67,28 @@ def shown_labels(question: SearchQuestion, told: Description) -> Sequence[str]:
     return told.labels if question.labels is None else question.labels
 
 
+def transferring_method(question: TransferQuestion, told: Description) -> MethodFacts:
+    """Who is to do it.
+
+    Raises:
+        NotOffered: no method of the model can.
+        WrongUsage: not the one that was asked for, or several can; or a strength of nothing.
+        UnknownAttribute: a feature that it does not have.
+    """
+    able = {method.name: method for method in told.methods if method.features}
+    if not able:
+        raise NotOffered(
+            "no method of this model takes features of other faces over; GET /v1/methods tells what they can"
+        )
+    if (question.method or len(able) > 1) and question.method not in able:
+        raise WrongUsage(f"method {question.method!r}: features are taken over by {', '.join(able)}")
+    method = able[question.method] if question.method else next(iter(able.values()))
+    check_features(list(question.references), method.features)
+    if unused := sorted(set(question.strengths) - set(question.references)):
+        raise WrongUsage(f"a strength of {', '.join(unused)}, but no reference")
+    return method
+
+
 class Uploaded:
     """The faces of a question; a picture that several mean is cut out once."""
 
@@ -80,6 +104,18 @@ class Uploaded:
         like = [Like(each.space, await self.face(each.face), each.weight) for each in question.like]
         self.require_all_used()
         return question.to_engine(face, tuple(like))
+
+    async def transfer(self, question: TransferQuestion, usual_strength: float) -> tuple[Face, Transfer]:
+        """The face, and what it is to have of others.
+
+        Raises:
+            WrongUsage: as ``query``.
+        """
+        face = await self.face(question.face)
+        references = {name: await self.face(told) for name, told in question.references.items()}
+        self.require_all_used()
+        strengths = {name: question.strengths.get(name, usual_strength) for name in references}
+        return face, Transfer(references=references, strengths=strengths)
 
     async def face(self, told: FaceOf) -> Face:
         """Raises:

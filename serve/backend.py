@@ -34,8 +34,9 @@ class MethodFacts:
     """An installed method that the model has the parts of.
 
     Attributes:
-        verbs: what it can be asked for, of ``search``, ``edit`` and ``encode``.
+        verbs: what it can be asked for, of ``search``, ``edit``, ``transfer`` and ``encode``.
         attributes: what can be edited, adjusted and moved.
+        features: what can be taken from other faces, with ``usual_strength`` where none is named.
         spaces: what can be searched, METHOD.SPACE; only those that the index has.
     """
 
@@ -44,6 +45,8 @@ class MethodFacts:
     attributes: tuple[str, ...]
     spaces: tuple[str, ...]
     needs: tuple[str, ...]
+    features: tuple[str, ...] = ()
+    usual_strength: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +95,17 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """What a face is to have of others. ``references`` and ``strengths`` by feature; both name the same.
+
+    A strength of 1 is the reference's feature, 0 the face's own; more or less goes on beyond either.
+    """
+
+    references: Mapping[str, Face]
+    strengths: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Encoded:
     """What is known of a face.
 
@@ -126,6 +140,9 @@ class Backend(Protocol):
 
     async def edit(self, face: Face, change: Change, method: str) -> Versioned[Pixels]:
         """The changed face, uint8 [s,s,3]; ``method`` "": the one that there is."""
+
+    async def transfer(self, face: Face, transfer: Transfer, method: str) -> Versioned[Pixels]:
+        """The face with features of others, uint8 [s,s,3], by a method that has them."""
 
     async def image(self, id: str) -> Versioned[Pixels]:
         """A face of the collection as the encoder saw it, uint8 [s,s,3]."""

@@ -129,6 +129,7 @@ class Editor:
         for name in methods_of(self._model.bundle):
             self._model.method(name)
         self._together = _batched(self._render_all, batching)
+        self._threads = ThreadPoolExecutor(threads, "transfer")
 
     async def render(self, one: work.Rendering, fingerprint: str) -> Pixels:
         """Raises:
@@ -136,6 +137,17 @@ class Editor:
         """
         _require(self._model, fingerprint)
         made: Pixels = await self._together(one)
+        return made
+
+    async def transfer(self, one: work.Transferring, fingerprint: str) -> Pixels:
+        """Only drawn together: what is wrong with the references of one face is no other's fault.
+
+        Raises:
+            Replaced: this is not the model that was meant.
+            WrongUsage: a reference that the method cannot take a feature from.
+        """
+        _require(self._model, fingerprint)
+        made: Pixels = await self._together(await _in(self._threads, lambda: work.transferred(self._model, one)))
         return made
 
     async def _render_all(self, several: list[work.Rendering]) -> list[Pixels]:

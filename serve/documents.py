@@ -25,7 +25,12 @@ EXAMPLES: dict[type[Question], dict[str, Any]] = {
         "k": 12,
     },
     schemas.EditQuestion: {"face": {"id": "ID"}, "edits": {"ATTRIBUTE": 1.5}, "format": "png"},
-    schemas.TransferQuestion: {"face": {"id": "ID"}, "references": {"FEATURE": {"id": "OTHER_ID"}}},
+    schemas.TransferQuestion: {
+        "face": {"id": "ID"},
+        "references": {"FEATURE": {"id": "OTHER_ID"}, "OTHER_FEATURE": {"upload": "picture"}},
+        "strengths": {"FEATURE": 0.8},
+        "format": "png",
+    },
     schemas.TranslateQuestion: {"face": {"id": "ID"}, "domain": "DOMAIN", "seed": 1},
     schemas.EncodeQuestion: {"face": {"upload": "picture"}},
     schemas.Activation: {"version": None},

@@ -18,7 +18,7 @@ from raypipe.pipeline.search.query import Face, FromPixels, SearchQuery
 from raypipe.pipeline.search.result import SearchResult
 from raypipe.weights import open_bundle
 from serve import pictures, work
-from serve.backend import Change, Description, Encoded, Pixels, Versioned
+from serve.backend import Change, Description, Encoded, Pixels, Transfer, Versioned
 from serve.errors import Unavailable
 from serve.served import KeptPictures, Served
 from serve.settings import Limits
@@ -84,6 +84,11 @@ class LocalBackend:
     async def edit(self, face: Face, change: Change, method: str) -> Versioned[Pixels]:
         now = self._now()
         return Versioned(now.version, await _in(self._threads, lambda: work.edit(now.searcher, face, change, method)))
+
+    async def transfer(self, face: Face, transfer: Transfer, method: str) -> Versioned[Pixels]:
+        now = self._now()
+        made = await _in(self._threads, lambda: work.transfer(now.searcher, face, transfer, method))
+        return Versioned(now.version, made)
 
     async def image(self, id: str) -> Versioned[Pixels]:
         now = self._now()

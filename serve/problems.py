@@ -43,7 +43,7 @@ KINDS: tuple[tuple[type[RaypipeError], Kind], ...] = (
     (LostCodes, Kind(503, "unavailable", "Not possible now", retry_s=2, tells=False)),
     (errors.TooLarge, Kind(413, "too-large", "Too large")),
     (errors.UnsupportedMedia, Kind(415, "unsupported-media", "Not a kind of content that is read")),
-    (UnknownAttribute, Kind(422, "unknown-attribute", "There is no such attribute")),
+    (UnknownAttribute, Kind(422, "unknown-attribute", "There is no such attribute or feature")),
     (errors.WrongFields, Kind(422, "wrong-fields", "The question has wrong fields")),
     (WrongUsage, Kind(422, "wrong-question", "The question cannot be meant")),
     (errors.Overloaded, Kind(429, "overloaded", "Too many questions at once", retry_s=1)),

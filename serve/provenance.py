@@ -13,7 +13,8 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from raypipe import __version__
-from serve.backend import Change
+from raypipe.pipeline.search.query import Face, FromCodes, FromIndex
+from serve.backend import Change, Transfer
 
 MADE_BY_A_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """Every pixel comes from a generator, also where it was shown a photograph."""
@@ -42,15 +43,15 @@ class Provenance:
 
     Attributes:
         model: its name; ``fingerprint``: the sha256 over its parts.
-        source: ``index:ID`` of the face that was changed, ``upload`` or ``codes``.
+        face: that was changed.
     """
 
     model: str
     fingerprint: str
     method: str
     index_version: int
-    source: str
-    change: Change
+    face: Face
+    change: Change | Transfer
 
     @property
     def record(self) -> dict[str, Any]:
@@ -62,10 +63,8 @@ class Provenance:
             "model_fingerprint": self.fingerprint,
             "method": self.method,
             "index_version": self.index_version,
-            "source": self.source,
-            "edits": {edit.attribute: edit.strength for edit in self.change.edits},
-            "adjusted": dict(self.change.adjust),
-            "moved": dict(self.change.move),
+            "source": _source(self.face),
+            **_told(self.change),
             "digital_source_type": MADE_BY_A_MODEL,
         }
 
@@ -76,3 +75,22 @@ def xmp_of(provenance: Provenance) -> bytes:
     record = escape(json.dumps(provenance.record))
     packet = _PACKET.format(namespace=RECORD_NAMESPACE, version=__version__, kind=MADE_BY_A_MODEL, record=record)
     return packet.encode()
+
+
+def _told(change: Change | Transfer) -> dict[str, Any]:
+    if isinstance(change, Change):
+        edits = {edit.attribute: edit.strength for edit in change.edits}
+        return {"edits": edits, "adjusted": dict(change.adjust), "moved": dict(change.move)}
+    return {
+        "transferred": {
+            feature: {"source": _source(face), "strength": change.strengths[feature]}
+            for feature, face in change.references.items()
+        }
+    }
+
+
+def _source(face: Face) -> str:
+    """``index:ID`` of a face of the collection; of others nothing but how they came."""
+    if isinstance(face, FromIndex):
+        return f"index:{face.id}"
+    return "codes" if isinstance(face, FromCodes) else "upload"

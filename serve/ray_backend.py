@@ -27,7 +27,7 @@ from raypipe.retrieval.index import Index
 from raypipe.retrieval.manifest import read_version
 from raypipe.weights import open_bundle
 from serve import pictures, work
-from serve.backend import Change, Description, Encoded, Pixels, Versioned
+from serve.backend import Change, Description, Encoded, Pixels, Transfer, Versioned
 from serve.calls import ask
 from serve.errors import Unavailable
 from serve.groups import Share, groups_of, open_shards
@@ -112,6 +112,11 @@ class RayBackend:
     async def edit(self, face: Face, change: Change, method: str) -> Versioned[Pixels]:
         coded = await self._coded(face)
         return await self._pinned(lambda now: self._edit(now, face, coded, change, method))
+
+    async def transfer(self, face: Face, transfer: Transfer, method: str) -> Versioned[Pixels]:
+        coded, *others = await asyncio.gather(*map(self._coded, [face, *transfer.references.values()]))
+        known = replace(transfer, references=dict(zip(transfer.references, others, strict=True)))
+        return await self._pinned(lambda now: self._transfer(now, face, coded, known, method))
 
     async def image(self, id: str) -> Versioned[Pixels]:
         return await self._pinned(lambda now: self._in(self._picture_threads, lambda: self._pictures.picture(now, id)))
@@ -202,9 +207,14 @@ class RayBackend:
 
     async def _edit(self, now: Served, face: Face, coded: Face, change: Change, method: str) -> Pixels:
         task = await self._in(self._threads, lambda: work.rendering(now.searcher, face, coded, change, method))
-        made: Pixels = await self._ask(
-            self._handles.editor.render, task, self._model.bundle.fingerprint, what="the editor"
-        )
+        return await self._drawn(self._handles.editor.render, task)
+
+    async def _transfer(self, now: Served, face: Face, coded: Face, transfer: Transfer, method: str) -> Pixels:
+        task = await self._in(self._threads, lambda: work.transferring(now.searcher, face, coded, transfer, method))
+        return await self._drawn(self._handles.editor.transfer, task)
+
+    async def _drawn(self, method: Any, task: work.Rendering | work.Transferring) -> Pixels:
+        made: Pixels = await self._ask(method, task, self._model.bundle.fingerprint, what="the editor")
         return made
 
     async def _with_codes(self, query: SearchQuery) -> SearchQuery:

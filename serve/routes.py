@@ -10,11 +10,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from raypipe.errors import WrongUsage
-from raypipe.pipeline.search.query import Face, FromCodes, FromIndex
+from raypipe.pipeline.search.query import Face
 from serve import answers, documents
-from serve.asking import Desk, shown_labels
-from serve.backend import Description
-from serve.errors import NotOffered
+from serve.asking import Desk, shown_labels, transferring_method
+from serve.backend import Change, Description, Transfer
+from serve.errors import NotFound, NotOffered
 from serve.marking import Marking
 from serve.pictures import MEDIA_TYPES, PictureFormat, encoded_picture
 from serve.provenance import Provenance
@@ -92,7 +92,25 @@ def add_pictures(router: APIRouter, desk: Desk, marking: Marking) -> None:
             faces.require_all_used()
             with desk.metrics.stage("edit"):
                 made = await desk.backend.edit(face, question.change, question.method)
-            told = _provenance(await desk.backend.describe(), question, face, made.index_version)
+            served = await desk.backend.describe()
+            # Whoever edits refuses "" where several can.
+            method = question.method or next(one.name for one in served.methods if one.attributes)
+            told = _provenance(served, method, made.index_version, face, question.change)
+            with desk.metrics.stage("picture"):
+                content = await asyncio.to_thread(marking.file, made.value, question.format, told)
+        return _picture(content, question.format, made.index_version)
+
+    @router.post("/transfer", openapi_extra=documents.body_of(TransferQuestion), **documents.PICTURE)
+    async def transfer(request: Request) -> Response:
+        """The face with features of others: these eyes, that hair. 501 where no method of the model offers it."""
+        asked = await desk.read(request, TransferQuestion)
+        question, served = asked.question, await desk.backend.describe()
+        method = transferring_method(question, served)
+        async with desk.turn():
+            face, change = await desk.faces(asked.uploads).transfer(question, method.usual_strength)
+            with desk.metrics.stage("transfer"):
+                made = await desk.backend.transfer(face, change, method.name)
+            told = _provenance(served, method.name, made.index_version, face, change)
             with desk.metrics.stage("picture"):
                 content = await asyncio.to_thread(marking.file, made.value, question.format, told)
         return _picture(content, question.format, made.index_version)
@@ -100,6 +118,8 @@ def add_pictures(router: APIRouter, desk: Desk, marking: Marking) -> None:
     @router.get("/images/{id:path}", **documents.PICTURE)
     async def image(request: Request, id: str) -> Response:
         """A face of the collection, a JPEG. Ask again with its ETag to hear whether it is still there."""
+        if request.scope["path"].endswith("\n"):  # routing's `$` takes it for the id without it
+            raise NotFound("no face of an id that ends with a line break")
         async with desk.picture_turn():
             with desk.metrics.stage("image"):
                 found = await desk.backend.image(id)
@@ -118,12 +138,6 @@ def add_pictures(router: APIRouter, desk: Desk, marking: Marking) -> None:
 def add_not_offered(router: APIRouter, desk: Desk) -> None:
     """What the contract has no word for yet: read and checked like all, then told apart from what is mistyped."""
 
-    @router.post("/transfer", openapi_extra=documents.body_of(TransferQuestion), **documents.PICTURE)
-    async def transfer(request: Request) -> Response:
-        """The face with features of others; 501 until a method is installed that offers it."""
-        await desk.read(request, TransferQuestion)
-        raise NotOffered("no installed method takes features of other faces over; GET /v1/methods tells what they can")
-
     @router.post("/translate", openapi_extra=documents.body_of(TranslateQuestion), **documents.PICTURE)
     async def translate(request: Request) -> Response:
         """The face in another domain; 501 until a method is installed that offers it."""
@@ -140,18 +154,12 @@ def _picture(content: bytes, kind: PictureFormat, version: int) -> Response:
     return Response(content, headers=headers, media_type=MEDIA_TYPES[kind])
 
 
-def _provenance(told: Description, question: EditQuestion, face: Face, version: int) -> Provenance:
+def _provenance(told: Description, method: str, version: int, face: Face, change: Change | Transfer) -> Provenance:
     return Provenance(
         model=told.model,
         fingerprint=told.fingerprint,
-        method=question.method or told.methods[0].name,  # whoever edits refuses "" where there are several
+        method=method,
         index_version=version,
-        source=_source(face),
-        change=question.change,
+        face=face,
+        change=change,
     )
-
-
-def _source(face: Face) -> str:
-    if isinstance(face, FromIndex):
-        return f"index:{face.id}"
-    return "codes" if isinstance(face, FromCodes) else "upload"

@@ -141,7 +141,10 @@ class TransferQuestion(Question):
 
     face: FaceOf
     references: dict[Name, FaceOf] = Field(min_length=1, description="Whose, by feature.")
-    method: Name = ""
+    strengths: dict[Name, Strength] = Field(
+        {}, description="How much of it: 1 is the reference's, 0 the face's own; the method's usual where not named."
+    )
+    method: Name = Field("", description="Empty: the one that there is.")
     format: PictureFormat = "png"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,16 @@ import numpy.typing as npt
 import torch
 
 from raypipe import faces
-from raypipe.contract import Columns, Method, Query
+from raypipe.contract import Columns, FeatureTransfer, Method, Query
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.loading import methods_of, only_method
 from raypipe.pipeline.search.collection import Place
 from raypipe.pipeline.search.model import OpenedModel
-from raypipe.pipeline.search.names import check_attributes
+from raypipe.pipeline.search.names import check_attributes, check_features
 from raypipe.pipeline.search.query import Face, FromIndex, FromPixels
 from raypipe.pipeline.search.scales import scales_of
 from raypipe.pipeline.search.searcher import Searcher
-from serve.backend import Change, Description, Encoded, MethodFacts, Pixels, SpaceFacts
+from serve.backend import Change, Description, Encoded, MethodFacts, Pixels, SpaceFacts, Transfer
 from serve.errors import Gone, NotFound
 
 HIDDEN_LABELS = frozenset({"uri"})
@@ -122,6 +122,53 @@ def rendering(searcher: Searcher, face: Face, coded: Face, change: Change, metho
         return Rendering(name, _changed(used, columns, change), source)
 
 
+def transfer(searcher: Searcher, face: Face, transfer: Transfer, method: str) -> Pixels:
+    """The face with features of others, uint8 [s,s,3].
+
+    Raises:
+        UnknownAttribute: a feature that the method does not have.
+        WrongUsage: no such face, a method that transfers nothing, or a reference that has no such feature.
+        Gone: as ``edit``.
+    """
+    task = transferring(searcher, face, face, transfer, method)
+    return rendered(searcher.model, [transferred(searcher.model, task)])[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Transferring:
+    """A face that features of others are still to be put on. ``references``: codes as the face's own, by feature."""
+
+    face: Rendering
+    references: Mapping[str, Columns]
+    strengths: Mapping[str, float]
+
+
+def transferring(searcher: Searcher, face: Face, coded: Face, transfer: Transfer, method: str) -> Transferring:
+    """The codes that a transfer takes. ``coded``: as for ``rendering``; references that are pictures are encoded here.
+
+    Raises:
+        UnknownAttribute, WrongUsage, Gone: as ``transfer``.
+    """
+    used = searcher.model.method(method)
+    check_features(list(transfer.references), _features_of(used))
+    own = Rendering(method, _columns(searcher, coded, method), _source(searcher, face, used))
+    references = {name: _columns(searcher, one, method) for name, one in transfer.references.items()}
+    return Transferring(own, references, transfer.strengths)
+
+
+def transferred(model: OpenedModel, one: Transferring) -> Rendering:
+    """The face with the features, to be drawn. This is what takes the networks, once for each face that takes part.
+
+    Raises:
+        WrongUsage: a reference that has no such feature.
+    """
+    method = model.method(one.face.method)
+    assert isinstance(method, FeatureTransfer), "``transferring`` has seen to that"
+    codes, references = _on(model, one.face.codes), {name: _on(model, codes) for name, codes in one.references.items()}
+    with torch.no_grad():
+        return replace(one.face, codes=method.transfer(codes, references, one.strengths))
+
+
 def rendered(model: OpenedModel, several: Sequence[Rendering]) -> list[Pixels]:
     """The faces, uint8 [s,s,3] each, in order; those of a method whose codes have the same shapes in one pass."""
     alike: dict[tuple[Any, ...], list[int]] = {}
@@ -177,10 +224,25 @@ def method_named(model: OpenedModel, asked: str) -> str:
 
 def _method_facts(name: str, method: Method, spaces: tuple[SpaceFacts, ...]) -> MethodFacts:
     own = tuple(space.name for space in spaces if space.method == name)
-    verbs = [verb for verb, can in (("search", own), ("edit", method.attributes)) if can]
+    features = _features_of(method)
+    able = (("search", own), ("edit", method.attributes), ("transfer", features))
     return MethodFacts(
-        name=name, verbs=(*verbs, "encode"), attributes=method.attributes, spaces=own, needs=method.needs
+        name=name,
+        verbs=(*(verb for verb, can in able if can), "encode"),
+        attributes=method.attributes,
+        spaces=own,
+        needs=method.needs,
+        features=features,
+        usual_strength=method.usual_strength if isinstance(method, FeatureTransfer) else 1.0,
     )
+
+
+def _features_of(method: Method) -> tuple[str, ...]:
+    return method.features if isinstance(method, FeatureTransfer) else ()
+
+
+def _on(model: OpenedModel, codes: Columns) -> Columns:
+    return {name: column.to(model.device) for name, column in codes.items()}
 
 
 def _examples(searcher: Searcher) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from serve.settings import ApiSettings
 from tests.pipeline.search.small_collection import SmallCollection, make_collection
 from tests.serve.api_server import ApiServer
 from tests.serve.browser import chromium
+from tests.serve.featured import Featured, make_featured
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +31,25 @@ def api(collection: SmallCollection) -> Iterator[ApiServer]:
     """A server over the collection, which no test changes."""
     settings = ApiSettings()
     backend = LocalBackend(str(collection.index), str(collection.model), limits=settings.limits)
+    with ApiServer(make_app(backend, settings)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def featured(collection: SmallCollection, tmp_path_factory: pytest.TempPathFactory) -> Featured:
+    return make_featured(tmp_path_factory.mktemp("featured"), collection)
+
+
+@pytest.fixture(scope="session")
+def featured_searcher(featured: Featured) -> Searcher:
+    return open_searcher(str(featured.index), str(featured.model))
+
+
+@pytest.fixture(scope="session")
+def featured_api(featured: Featured) -> Iterator[ApiServer]:
+    """A server whose model transfers features, which no test changes."""
+    settings = ApiSettings()
+    backend = LocalBackend(str(featured.index), str(featured.model), limits=settings.limits)
     with ApiServer(make_app(backend, settings)) as server:
         yield server
 

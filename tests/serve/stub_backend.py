@@ -12,7 +12,7 @@ import numpy as np
 from raypipe.errors import RaypipeError
 from raypipe.pipeline.search.query import Face, FromPixels, SearchQuery
 from raypipe.pipeline.search.result import SearchResult
-from serve.backend import Change, Description, Encoded, MethodFacts, Pixels, Versioned
+from serve.backend import Change, Description, Encoded, MethodFacts, Pixels, Transfer, Versioned
 from serve.errors import Unavailable
 
 SIDE = 4
@@ -20,8 +20,9 @@ SIDE = 4
 
 @dataclass
 class StubBackend:
-    """Edits take until ``go`` is set; ``began`` and ``cancelled`` count them. ``error``: what encoding raises.
+    """Edits and transfers take until ``go`` is set; ``began`` and ``cancelled`` count them.
 
+    ``error``: what encoding raises.
     ``asked``: the ids of the pictures that were asked for, all of which it has, after so many ``refusals``.
     ``changes``: what was to be activated, appended and deleted; each makes a version.
     """
@@ -36,7 +37,9 @@ class StubBackend:
     changes: list[Any] = field(default_factory=list)
 
     async def describe(self) -> Description:
-        method = MethodFacts(name="stub", verbs=("edit",), attributes=("a",), spaces=(), needs=())
+        method = MethodFacts(
+            name="stub", verbs=("edit", "transfer"), attributes=("a",), spaces=(), needs=(), features=("f",)
+        )
         return Description(
             model="stub",
             fingerprint="0" * 64,
@@ -59,6 +62,12 @@ class StubBackend:
         raise self.error
 
     async def edit(self, face: Face, change: Change, method: str) -> Versioned[Pixels]:
+        return await self._drawn()
+
+    async def transfer(self, face: Face, transfer: Transfer, method: str) -> Versioned[Pixels]:
+        return await self._drawn()
+
+    async def _drawn(self) -> Versioned[Pixels]:
         self.began += 1
         try:
             await self.go.wait()

@@ -15,6 +15,8 @@ from tests.serve.stub_backend import StubBackend
 
 BODY_BYTES = 50_000
 EDIT = json.dumps({"face": {"id": "x"}}).encode()
+TRANSFER = json.dumps({"face": {"id": "x"}, "references": {"f": {"id": "y"}}}).encode()
+COMPUTING = pytest.mark.parametrize(("path", "question"), [("/v1/edit", EDIT), ("/v1/transfer", TRANSFER)])
 
 Start = Callable[..., tuple[ApiServer, StubBackend]]
 
@@ -147,12 +149,13 @@ def test_who_goes_away_while_waiting_is_not_worked_for(start: Start) -> None:
     assert backend.began == 1
 
 
-def test_overload_is_shed_and_over_at_once(start: Start) -> None:
+@COMPUTING
+def test_overload_is_shed_and_over_at_once(start: Start, path: str, question: bytes) -> None:
     """One is answered, one waits, all others are told to come back; afterwards everybody is answered."""
     server, backend = start(at_once=1, waiting=1)
 
     def ask(_: int) -> tuple[int, str]:
-        answer = server.client.post("/v1/edit", content=EDIT, headers={"Content-Type": "application/json"})
+        answer = server.client.post(path, content=question, headers={"Content-Type": "application/json"})
         return answer.status_code, answer.headers.get("retry-after", "")
 
     with ThreadPoolExecutor(12) as threads:
@@ -165,9 +168,10 @@ def test_overload_is_shed_and_over_at_once(start: Start) -> None:
     until(lambda: counted(server, 'raypipe_serve_errors_total{kind="overloaded"}') == 10)
 
 
-def test_an_answer_that_takes_too_long_is_given_up(start: Start) -> None:
+@COMPUTING
+def test_an_answer_that_takes_too_long_is_given_up(start: Start, path: str, question: bytes) -> None:
     server, backend = start(answer_s=0.2)
-    answer = server.client.post("/v1/edit", content=EDIT, headers={"Content-Type": "application/json"})
+    answer = server.client.post(path, content=question, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     until(lambda: backend.cancelled == 1)
 

@@ -23,7 +23,7 @@ from raypipe.pipeline.search.wishes import wish_of
 from raypipe.retrieval.filters import OneOf
 from raypipe.weights import open_bundle
 from serve import work
-from serve.backend import Change
+from serve.backend import Change, Transfer
 from serve.coordinator import Coordinator, append_codes
 from serve.deployments import Decider, Encoder, ShardGroup
 from serve.errors import Overloaded, Replaced, Unavailable
@@ -31,6 +31,7 @@ from serve.groups import Share
 from serve.ray_backend import Handles, RayBackend
 from serve.settings import Batching, ServeSettings
 from tests.pipeline.search.small_collection import FACES, W_PLUS, SmallCollection
+from tests.serve.featured import METHOD, Featured
 from tests.serve.more_codes import IDS, MORE, make_more_codes
 
 T = TypeVar("T")
@@ -83,13 +84,17 @@ class Cluster:
             assert fingerprint == opened.bundle.fingerprint
             return work.rendered(opened, [one])[0]
 
+        async def transfer(one: work.Transferring, fingerprint: str) -> Any:
+            assert fingerprint == opened.bundle.fingerprint
+            return work.rendered(opened, [work.transferred(opened, one)])[0]
+
         self.coordinator = Coordinator(str(index), preload=self._preload, append=append, lease_s=LEASE_S)
         self.groups = [Handle(answer=group.answer) for group in self._groups]
         self.decider = Handle(version=self._version, **{v: getattr(self.coordinator, v) for v in VERBS})
         self.encoder = Handle(encode=encode)
         self.backend = RayBackend(
             self.settings,
-            Handles(self.groups, self.encoder, Handle(render=render), self.decider),
+            Handles(self.groups, self.encoder, Handle(render=render, transfer=transfer), self.decider),
             lease_s=LEASE_S,
         )
 
@@ -171,6 +176,17 @@ def test_pictures_and_codes_are_the_engine_s(cluster: Cluster, searcher: Searche
     face, change = FromIndex("face-05"), Change(edits=(Edit("Smiling", 2.0),), adjust={"Eyeglasses": 1.0})
     edited = cluster.run(lambda backend: backend.edit(face, change, "")).value
     assert (edited == work.edit(searcher, face, change, "")).all()
+
+
+def test_features_of_others_are_the_engine_s(featured: Featured, featured_searcher: Searcher) -> None:
+    """An id, and a picture that somebody encodes."""
+    pixels = featured_searcher.collection.pictures([featured_searcher.place("face-08")])[0]
+    assert not isinstance(pixels, str)
+    face, references = FromIndex("face-05"), {"hair": FromIndex("face-02"), "pose": FromPixels(pixels)}
+    wanted = Transfer(references=references, strengths={"hair": 1.3, "pose": 0.7})
+    cluster = Cluster(featured.index, featured.model)
+    made = cluster.run(lambda backend: backend.transfer(face, wanted, METHOD)).value
+    assert (made == work.transfer(featured_searcher, face, wanted, METHOD)).all()
 
 
 def test_codes_are_the_engine_s(cluster: Cluster, searcher: Searcher) -> None:

@@ -60,14 +60,16 @@ class Spaces:
 
 
 def open_spaces(bundle: Bundle, asked: Sequence[str]) -> Spaces:
-    """The spaces of that name, METHOD.SPACE or SPACE where one method has it; none asked for: all.
+    """The spaces of that name, METHOD.SPACE or SPACE where one method has it; none asked for: all, and first those of
+    methods with attributes. The first is what a search without a space means: whole faces, not one of their features.
 
     Raises:
         WrongUsage: no such space, or one that several methods have.
         BadWeights: the model lacks a part.
     """
     methods = {name: load_method(name, bundle, "cpu") for name in methods_of(bundle)}
-    known = {f"{name}.{space}": form for name, method in methods.items() for space, form in method.spaces.items()}
+    ordered = sorted(methods.items(), key=lambda item: not item[1].attributes)
+    known = {f"{name}.{space}": form for name, method in ordered for space, form in method.spaces.items()}
     if not known:
         raise WrongUsage(f"model {bundle.name!r} has no method, so there is nothing to search by")
     names = [_whole_name(name, list(known)) for name in asked] or list(known)

@@ -1,4 +1,4 @@
-"""Names that people type, of spaces, attributes and label columns, with what they may have meant."""
+"""Names that people type, of spaces, attributes, features and label columns, with what they may have meant."""
 
 from __future__ import annotations
 
@@ -36,6 +36,16 @@ def check_attributes(asked: Sequence[str], allowed: Sequence[str], what: str) ->
             raise UnknownAttribute(
                 f"unknown attribute {name!r}{_meant(name, allowed)}; {what}: {', '.join(allowed) or 'none'}"
             )
+
+
+def check_features(asked: Sequence[str], allowed: Sequence[str]) -> None:
+    """Raises:
+    UnknownAttribute: features that cannot be transferred, with near ones that can.
+    """
+    for name in asked:
+        if name not in allowed:
+            told = f"this method transfers: {', '.join(allowed) or 'none'}"
+            raise UnknownAttribute(f"unknown feature {name!r}{_meant(name, allowed)}; {told}")
 
 
 def check_columns(asked: Sequence[str], allowed: Sequence[str]) -> None:
