@@ -49,7 +49,7 @@ class TooSlow(RaypipeError):
 
 
 class NotOffered(RaypipeError):
-    """No installed method does that. 501."""
+    """No method of the model does that. 501."""
 
 
 class Overloaded(RaypipeError):

@@ -47,7 +47,7 @@ KINDS: tuple[tuple[type[RaypipeError], Kind], ...] = (
     (errors.WrongFields, Kind(422, "wrong-fields", "The question has wrong fields")),
     (WrongUsage, Kind(422, "wrong-question", "The question cannot be meant")),
     (errors.Overloaded, Kind(429, "overloaded", "Too many questions at once", retry_s=1)),
-    (errors.NotOffered, Kind(501, "not-offered", "No installed method does that")),
+    (errors.NotOffered, Kind(501, "not-offered", "No method of the model does that")),
     (errors.Unavailable, Kind(503, "unavailable", "Not possible now", retry_s=2)),
     (RaypipeError, Kind(500, "failed", "The server failed", tells=False)),
 )

@@ -72,6 +72,11 @@ def adjustable_in(told: Mapping[str, Any]) -> list[str]:
     return [attribute["name"] for attribute in told["attributes"] if attribute["adjust"] is not None]
 
 
+def transferable_in(told: Mapping[str, Any]) -> list[str]:
+    """Of what GET /v1/methods says."""
+    return list(dict.fromkeys(feature for method in told["methods"] for feature in method["features"]))
+
+
 def problem_of(response: httpx.Response) -> ServerProblem:
     """Of an answer that is none; a proxy's, which is no problem details, too."""
     told: Mapping[str, Any] = {}

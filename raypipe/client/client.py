@@ -48,6 +48,10 @@ class Client:
         """The attributes that can be adjusted and edited."""
         return answers.adjustable_in(self.describe("attributes"))
 
+    def transferable(self) -> list[str]:
+        """The features that can be taken from other faces."""
+        return answers.transferable_in(self.describe("methods"))
+
     def search(self, search: Search) -> Found:
         return answers.found_of(self._send(questions.search_request(search)).json())
 
@@ -59,6 +63,17 @@ class Client:
     ) -> bytes:
         """The picture file of the changed face."""
         return self._send(questions.edit_request(face, edits, adjust or {}, format)).content
+
+    def transfer(
+        self,
+        face: Face,
+        references: Mapping[str, Face],
+        strengths: Mapping[str, float] | None = None,
+        *,
+        format: str = "png",
+    ) -> bytes:
+        """The picture file of the face with features of others, by feature; strengths: 1 is theirs, 0 its own."""
+        return self._send(questions.transfer_request(face, references, strengths or {}, format)).content
 
     def image(self, id: str) -> bytes:
         """A face of the collection, a JPEG."""
@@ -113,6 +128,10 @@ class AsyncClient:
         """The attributes that can be adjusted and edited."""
         return answers.adjustable_in(await self.describe("attributes"))
 
+    async def transferable(self) -> list[str]:
+        """The features that can be taken from other faces."""
+        return answers.transferable_in(await self.describe("methods"))
+
     async def search(self, search: Search) -> Found:
         return answers.found_of((await self._send(questions.search_request(search))).json())
 
@@ -124,6 +143,17 @@ class AsyncClient:
     ) -> bytes:
         """The picture file of the changed face."""
         return (await self._send(questions.edit_request(face, edits, adjust or {}, format))).content
+
+    async def transfer(
+        self,
+        face: Face,
+        references: Mapping[str, Face],
+        strengths: Mapping[str, float] | None = None,
+        *,
+        format: str = "png",
+    ) -> bytes:
+        """The picture file of the face with features of others, by feature; strengths: 1 is theirs, 0 its own."""
+        return (await self._send(questions.transfer_request(face, references, strengths or {}, format))).content
 
     async def image(self, id: str) -> bytes:
         """A face of the collection, a JPEG."""

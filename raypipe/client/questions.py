@@ -85,6 +85,19 @@ def edit_request(face: Face, edits: Mapping[str, float], adjust: Mapping[str, fl
     return Request("/v1/edit", question, pictures)
 
 
+def transfer_request(
+    face: Face, references: Mapping[str, Face], strengths: Mapping[str, float], format: str
+) -> Request:
+    pictures: dict[str, bytes] = {}
+    question = {
+        "face": _face(face, pictures),
+        "references": {feature: _face(other, pictures) for feature, other in references.items()},
+        "strengths": dict(strengths),
+        "format": format,
+    }
+    return Request("/v1/transfer", question, pictures)
+
+
 def encode_request(face: Face) -> Request:
     pictures: dict[str, bytes] = {}
     return Request("/v1/encode", {"face": _face(face, pictures)}, pictures)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from serve.settings import ApiSettings
 from tests.pictures import picture_bytes
 from tests.pipeline.search.small_collection import ATTRIBUTES, NAMES
 from tests.serve.api_server import ApiServer
+from tests.serve.featured import FEATURES
 from tests.serve.stub_backend import StubBackend
 
 
@@ -52,6 +54,25 @@ def test_pictures_come_back(client: Client) -> None:
     assert client.edit("face-07", {NAMES[0]: 1.0}).startswith(b"\x89PNG")
     assert client.edit(picture_bytes(1), {}, adjust={NAMES[0]: 1.0}, format="webp")[8:12] == b"WEBP"
     assert client.image("face-07").startswith(b"\xff\xd8")
+
+
+def test_features_come_from_faces_of_every_kind(featured_api: ApiServer, tmp_path: Path) -> None:
+    (tmp_path / "hers.png").write_bytes(picture_bytes(8, "PNG"))
+    references = {"hair": "face-08", "pose": tmp_path / "hers.png"}
+    with Client(featured_api.url) as client:
+        assert client.transferable() == list(FEATURES)
+        made = client.transfer("face-03", references, {"hair": 0.5})
+        assert client.transfer("face-03", references, {"hair": 0.5}, format="webp")[8:12] == b"WEBP"
+
+    async def ask() -> bytes:
+        async with AsyncClient(featured_api.url) as awaited:
+            return await awaited.transfer("face-03", references, {"hair": 0.5})
+
+    assert asyncio.run(ask()) == made
+    question = {"face": {"id": "face-03"}, "references": {"hair": {"id": "face-08"}, "pose": {"upload": "hers"}}}
+    form = {"query": json.dumps({**question, "strengths": {"hair": 0.5}})}
+    raw = featured_api.client.post("/v1/transfer", data=form, files={"hers": picture_bytes(8, "PNG")})
+    assert raw.content == made
 
 
 def test_a_problem_is_an_error_that_says_what(client: Client) -> None:

@@ -22,8 +22,8 @@ from serve.local_backend import LocalBackend
 from serve.problems import KINDS
 from serve.settings import ApiSettings, Limits
 from tests.pictures import picture_bytes
-from tests.pipeline.search.small_collection import SmallCollection
 from tests.serve.api_server import ApiServer
+from tests.serve.featured import Featured
 from tests.serve.more_codes import make_more_codes
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
@@ -36,13 +36,13 @@ SHELL_BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def server(collection: SmallCollection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+def server(featured: Featured, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     folder = tmp_path_factory.mktemp("documented")
-    shutil.copytree(collection.index, folder / "index")
-    make_more_codes(folder / "more", collection.model)
+    shutil.copytree(featured.index, folder / "index")
+    make_more_codes(folder / "more", featured.model)
     (folder / "tokens").write_text(f"admin {TOKEN}\n")
     settings = ApiSettings(tokens=str(folder / "tokens"), codes=str(folder))
-    backend = LocalBackend(str(folder / "index"), str(collection.model), limits=settings.limits)
+    backend = LocalBackend(str(folder / "index"), str(featured.model), limits=settings.limits)
     with ApiServer(make_app(backend, settings), token=TOKEN) as server:
         yield server
 
@@ -81,7 +81,13 @@ def test_the_pictures_that_were_written_are_pictures(server: ApiServer, folder: 
     written = {
         path.name: Image.open(path).format for path in folder.iterdir() if path.name not in ("me.jpg", "her.png")
     }
-    assert written == {"smiling.png": "PNG", "edited.webp": "WEBP", "face-01.jpg": "JPEG"}
+    assert written == {
+        "smiling.png": "PNG",
+        "edited.webp": "WEBP",
+        "hair.png": "PNG",
+        "both.webp": "WEBP",
+        "face-01.jpg": "JPEG",
+    }
 
 
 def test_the_printed_problem_is_the_real_one(server: ApiServer, folder: Path) -> None:
@@ -102,7 +108,7 @@ def test_the_python_block_works(server: ApiServer) -> None:
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(compile(block, str(DOCUMENT), "exec"), names)
     assert printed.getvalue().rstrip().endswith("True")
-    assert names["smiling"].startswith(b"\x89PNG")
+    assert all(names[name].startswith(b"\x89PNG") for name in ("smiling", "mixed"))
 
 
 def test_every_status_and_every_address_is_told(server: ApiServer) -> None:

@@ -136,7 +136,7 @@ def test_transfer_is_there_where_a_method_offers_it(page: Page, api: ApiServer) 
     assert list(sent["references"]) == ["attributes"]
     # What is sent is a question as the API has it: it is read, and then nothing installed can answer.
     assert asked.value.status == 501
-    expect(notice(page)).to_contain_text("No installed method does that")
+    expect(notice(page)).to_contain_text("No method of the model does that")
 
 
 def test_a_token_is_asked_for(browser: Browser, collection: SmallCollection, tmp_path: Path) -> None:
