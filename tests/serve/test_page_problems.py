@@ -116,29 +116,6 @@ def test_an_answer_without_a_shard_says_so(page: Page, api: ApiServer) -> None:
     expect(page.locator("#facts")).to_have_text("40 faces · model searchable · index 9")
 
 
-def test_transfer_is_there_where_a_method_offers_it(page: Page, api: ApiServer) -> None:
-    page.goto(f"{api.url}/?face=face-07")
-    expect(page.get_by_role("tab")).to_have_text(["Search", "Edit"])
-
-    def offering(route: Route) -> None:
-        told = route.fetch().json()
-        told["methods"][0]["verbs"].append("transfer")
-        route.fulfill(json=told)
-
-    page.route("**/v1/methods", offering)
-    page.reload()
-    page.get_by_role("tab", name="Transfer").click()
-    page.get_by_role("button", name="Attributes: choose whose").click()
-    with page.expect_response("**/v1/transfer") as asked:
-        page.locator("#collection .choice button").first.click()
-    sent = asked.value.request.post_data_json
-    assert sent["face"] == {"id": "face-07"}
-    assert list(sent["references"]) == ["attributes"]
-    # What is sent is a question as the API has it: it is read, and then nothing installed can answer.
-    assert asked.value.status == 501
-    expect(notice(page)).to_contain_text("No method of the model does that")
-
-
 def test_a_token_is_asked_for(browser: Browser, collection: SmallCollection, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
     tokens.write_text(f"query {QUERY_TOKEN}\n")

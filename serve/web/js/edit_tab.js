@@ -1,15 +1,15 @@
 /** Changing a face: before, after, and a file to keep. */
 
 import { edit } from "./api.js";
+import { BeforeAfter } from "./before_after.js";
 import { welcome } from "./collection.js";
-import { debounced, Latest, make, showPicture } from "./dom.js";
+import { debounced, Latest, make } from "./dom.js";
 import { clearProblem, say, showProblem } from "./notices.js";
 import { editQuestion } from "./query.js";
 import { editScale } from "./scales.js";
 import { SliderPanel } from "./sliders.js";
 
 const EDIT_MS = 90;
-const FORMATS = { png: "PNG", jpeg: "JPEG", webp: "WebP" };
 
 export class EditTab {
   title = "Edit";
@@ -33,8 +33,14 @@ export class EditTab {
       examples: served.examples,
       onchoose: (id) => state.change({ face: { id } }),
     });
-    this.result = this.#beforeAndAfter();
-    this.stage = make("section", { "aria-label": "Edited face" }, this.welcome, this.result);
+    this.view = new BeforeAfter({
+      place: "edit",
+      words: { before: "The face as the model draws it, unedited", after: "The edited face" },
+      above: this.sliders.chips,
+      draw: (format) => this.#edited(state.now.face, state.now.edits, format),
+      name: () => `${state.now.face.id ?? state.now.face.name}_edited`,
+    });
+    this.stage = make("section", { "aria-label": "Edited face" }, this.welcome, this.view.element);
     this.soon = debounced(() => this.#draw(), EDIT_MS);
     state.addEventListener("change", ({ detail: { before } }) => this.#follow(before));
     this.#offer();
@@ -62,7 +68,7 @@ export class EditTab {
     this.sliders.show(now);
     this.sliders.element.hidden = !now.face;
     this.welcome.hidden = Boolean(now.face);
-    this.result.hidden = !now.face;
+    this.view.element.hidden = !now.face;
   }
 
   async #draw() {
@@ -77,8 +83,7 @@ export class EditTab {
       ]);
       if (!drawn) return;
       clearProblem("edit");
-      [this.beforePicture, this.afterPicture].forEach((picture, i) => showPicture(picture, drawn[i]));
-      this.download.disabled = false;
+      this.view.show(...drawn);
       say("The face is drawn.");
     } catch (problem) {
       showProblem("edit", problem, () => this.#draw());
@@ -99,20 +104,6 @@ export class EditTab {
     return edit(editQuestion(face, this.#method.name, { edits }, format), signal);
   }
 
-  async #save() {
-    const { face, edits } = this.#state.now;
-    const format = this.format.value;
-    try {
-      const picture = await this.#edited(face, edits, format);
-      const name = (face.id ?? face.name).replaceAll(/[^\w-]+/g, "_");
-      const link = make("a", { href: URL.createObjectURL(picture), download: `${name}_edited.${format}` });
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-    } catch (problem) {
-      showProblem("edit", problem, () => this.#save());
-    }
-  }
-
   #methodChoice() {
     const options = this.#methods.map(({ name }) => make("option", { value: name }, name.replaceAll("_", " ")));
     const choice = make(
@@ -126,47 +117,6 @@ export class EditTab {
       { class: "card", hidden: options.length < 2 },
       make("label", { for: "method" }, "Method"),
       choice,
-    );
-  }
-
-  #beforeAndAfter() {
-    this.beforePicture = make("img", { alt: "The face as the model draws it, unedited", width: 256, height: 256 });
-    this.afterPicture = make("img", { alt: "The edited face", width: 256, height: 256 });
-    this.format = make(
-      "select",
-      { "aria-label": "File format" },
-      Object.entries(FORMATS).map(([value, words]) => make("option", { value }, words)),
-    );
-    this.download = make(
-      "button",
-      { type: "button", class: "main", disabled: true, onclick: () => this.#save() },
-      "Download",
-    );
-    const hold = {
-      onpointerdown: () => compare(true),
-      onpointerup: () => compare(false),
-      onpointerleave: () => compare(false),
-    };
-    const keys = {
-      onkeydown: (event) => event.key === " " && compare(true),
-      onkeyup: () => compare(false),
-      onblur: () => compare(false),
-    };
-    const look = make("button", { type: "button", ...hold, ...keys }, "Hold to compare");
-    const pair = make(
-      "div",
-      { class: "pair" },
-      make("figure", {}, this.beforePicture, make("figcaption", {}, "before, as the model sees it")),
-      make("figure", {}, this.afterPicture, make("figcaption", {}, "after")),
-    );
-    const compare = (isBefore) => pair.classList.toggle("comparing", isBefore);
-    return make(
-      "div",
-      { class: "stack result" },
-      make("h2", {}, "Before and after"),
-      this.sliders.chips,
-      pair,
-      make("div", { class: "row" }, look, this.format, this.download),
     );
   }
 }

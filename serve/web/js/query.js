@@ -4,7 +4,8 @@ export const HITS_A_PAGE = 24;
 
 /**
  * A face is {id} of the collection, or {file, name} of this machine. `adjust` and `prefer`: numbers by attribute, those
- * that are not named stay as they are; `like`: [{space, id, weight}]; `edits`: strengths by attribute.
+ * that are not named stay as they are; `like`: [{space, id, weight}]; `edits`: strengths by attribute;
+ * `take`: {id, strength} by feature.
  */
 export const EMPTY = Object.freeze({
   tab: "search",
@@ -18,6 +19,7 @@ export const EMPTY = Object.freeze({
   onePerPerson: false,
   method: "",
   edits: {},
+  take: {},
 });
 
 /** The present query. Whoever listens to "change" is told what was ("before"). */
@@ -34,7 +36,7 @@ export class QueryState extends EventTarget {
     this.dispatchEvent(new CustomEvent("change", { detail: { before } }));
   }
 
-  /** One number of `adjust`, `prefer` or `edits`; null: as it was. */
+  /** One value of `adjust`, `prefer`, `edits` or `take`; null: as it was. */
   set(kind, attribute, value) {
     const { [attribute]: _, ...others } = this.#query[kind];
     this.change({ [kind]: value === null ? others : { ...others, [attribute]: value } });
@@ -54,16 +56,20 @@ export function asAddress(query) {
     for (const [attribute, value] of Object.entries(query[kind])) words.append(kind, `${attribute}:${value}`);
   }
   for (const { space, id, weight } of query.like) words.append("like", `${weight}:${space}:${id}`);
+  for (const [feature, { id, strength }] of Object.entries(query.take)) {
+    words.append("take", `${strength}:${feature}:${id}`);
+  }
   return words.size ? `?${words}` : "";
 }
 
 /** What `asAddress` wrote; `lostPicture`: the name of a file that somebody else has. */
 export function fromAddress(address) {
   const words = new URLSearchParams(address);
-  const like = words
-    .getAll("like")
-    .map((text) => /^([^:]*):([^:]*):(.+)$/s.exec(text))
-    .filter(Boolean);
+  const triples = (name) =>
+    words
+      .getAll(name)
+      .map((text) => /^([^:]*):([^:]*):(.+)$/s.exec(text))
+      .filter(Boolean);
   return {
     lostPicture: words.get("picture"),
     query: {
@@ -78,7 +84,10 @@ export function fromAddress(address) {
       adjust: numbersOf(words.getAll("adjust")),
       prefer: numbersOf(words.getAll("prefer")),
       edits: numbersOf(words.getAll("edits")),
-      like: like.map(([, weight, space, id]) => ({ weight: Number(weight), space, id })),
+      like: triples("like").map(([, weight, space, id]) => ({ weight: Number(weight), space, id })),
+      take: Object.fromEntries(
+        triples("take").map(([, strength, feature, id]) => [feature, { id, strength: Number(strength) }]),
+      ),
     },
   };
 }
@@ -115,10 +124,11 @@ export function editQuestion(face, method, change, format = "png") {
   return withFace(face, { ...change, method, format });
 }
 
-/** `references`: ids of faces by feature. */
-export function transferQuestion(face, method, references) {
-  const faces = Object.entries(references).map(([feature, id]) => [feature, { id }]);
-  return withFace(face, { method, references: Object.fromEntries(faces) });
+/** `take`: {id, strength} by feature. */
+export function transferQuestion(face, method, take, format = "png") {
+  const byFeature = (part) => Object.fromEntries(Object.entries(take).map(([feature, one]) => [feature, part(one)]));
+  const [references, strengths] = [byFeature(({ id }) => ({ id })), byFeature(({ strength }) => strength)];
+  return withFace(face, { method, references, strengths, format });
 }
 
 function withFace(face, body) {

@@ -15,18 +15,19 @@ export function reasonsOf(hit, query, spaces) {
   const total = hit.distance || 1;
   const pieces = hit.parts.flatMap((part, place) => {
     const isMain = query.face !== null && place === 0;
-    const of = isMain ? "" : ` (${spaceInWords(part.space, spaces)} of the other face)`;
+    const whole = `${spaceInWords(part.space, spaces)}${isMain ? "" : " of the other face"}`;
+    const of = isMain ? "" : ` (${whole})`;
     const piece = (words, distance, attribute) => ({
-      words: words + of,
+      words,
       share: (part.weight * distance) / total,
       distance: part.weight * distance,
       attribute,
       isAsked: isMain && asked.has(attribute),
     });
     const attributes = Object.entries(part.attributes).map(([name, distance]) =>
-      piece(nameInWords(name), distance, name),
+      piece(nameInWords(name) + of, distance, name),
     );
-    return [...attributes, piece(attributes.length ? "all else" : spaceInWords(part.space, spaces), part.rest, null)];
+    return [...attributes, piece(attributes.length ? `all else${of}` : whole, part.rest, null)];
   });
   return pieces.filter((piece) => piece.distance > 0).sort((a, b) => b.isAsked - a.isAsked || b.distance - a.distance);
 }

@@ -4,6 +4,8 @@ const PREFERENCES = [0, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000];
 const AS_USUAL = PREFERENCES.indexOf(1);
 const EDIT_STEP = 0.1;
 const EDIT_LIMIT = 3;
+const STRENGTH_STEP = 0.05;
+const STRENGTH_LIMIT = 2;
 
 const clamped = (value, least, most) => Math.min(Math.max(value, least), most);
 
@@ -44,4 +46,12 @@ export const editScale = {
   words: (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(value).toFixed(1),
   unset: "as it is",
   rest: () => EDIT_LIMIT / EDIT_STEP,
+};
+
+/** How much of another face's feature: 1 is all of it, more exaggerates. */
+export const strengthScale = {
+  steps: STRENGTH_LIMIT / STRENGTH_STEP,
+  position: (value) => Math.round(clamped(value, 0, STRENGTH_LIMIT) / STRENGTH_STEP),
+  value: (position) => Number((position * STRENGTH_STEP).toFixed(2)),
+  words: (value) => `${Math.round(100 * value)} %`,
 };

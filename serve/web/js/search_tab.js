@@ -98,7 +98,7 @@ export class SearchTab {
     const { now } = this.#state;
     const isAsked = canSearch(now);
     this.sliders.show(now);
-    this.sliders.element.hidden = !now.face;
+    this.sliders.element.hidden = !now.face || this.sliders.isEmpty;
     this.limits.element.hidden = !isAsked;
     this.welcome.hidden = isAsked;
     this.head.hidden = this.grid.element.hidden = this.share.hidden = !isAsked;

@@ -51,6 +51,11 @@ export class SliderPanel {
     );
   }
 
+  /** Nothing is offered. */
+  get isEmpty() {
+    return this.#rows.size === 0;
+  }
+
   /** Offers these attributes; `kinds` of sliders by attribute. */
   offer(attributes, kindsOf) {
     this.#rows.clear();

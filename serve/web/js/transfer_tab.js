@@ -1,107 +1,93 @@
 /** A face with features of others. Shown where a method offers it. */
 
-import { transfer } from "./api.js";
-import { faceImage, openCollection, welcome } from "./collection.js";
-import { Latest, make, showPicture } from "./dom.js";
-import { clearProblem, showProblem } from "./notices.js";
-import { transferQuestion } from "./query.js";
-import { nameInWords } from "./words.js";
+import { edit, transfer } from "./api.js";
+import { BeforeAfter } from "./before_after.js";
+import { openCollection, welcome } from "./collection.js";
+import { debounced, Latest, make } from "./dom.js";
+import { clearProblem, say, showProblem } from "./notices.js";
+import { editQuestion, transferQuestion } from "./query.js";
+import { TakeList } from "./take_list.js";
+
+const TRANSFER_MS = 90;
+const DRAWN = ["face", "take", "tab"];
 
 export class TransferTab {
   title = "Transfer";
   #state;
   #method;
-  #examples;
-  #references = {};
   #latest = new Latest();
+  #before = null;
 
   constructor(state, served) {
-    [this.#state, this.#examples] = [state, served.examples];
+    this.#state = state;
     this.#method = served.methods.find(({ verbs }) => verbs.includes("transfer"));
-    this.list = make("ul", { class: "likes" });
-    this.controls = make(
-      "section",
-      { class: "card", "aria-labelledby": "transfer-title" },
-      make("h2", { id: "transfer-title" }, "Take over"),
-      this.list,
-    );
-    this.picture = make("img", { alt: "The face with the features of others", width: 256, height: 256, hidden: true });
+    this.takes = new TakeList(state, this.#method, (onchoose) => openCollection(served.examples, onchoose));
+    this.controls = this.takes.element;
     this.welcome = welcome({
       title: "Choose a face to change",
       examples: served.examples,
       onchoose: (id) => state.change({ face: { id } }),
     });
-    this.result = make(
-      "div",
-      { class: "stack" },
-      make("h2", {}, "With the features of others"),
-      make("p", { class: "hint" }, "Choose whose each feature is to be."),
-      this.picture,
-    );
-    this.stage = make("section", { "aria-label": "Face with features of others" }, this.welcome, this.result);
-    state.addEventListener("change", ({ detail: { before } }) => before.face !== state.now.face && this.#show());
+    this.view = new BeforeAfter({
+      place: "transfer",
+      words: { before: "The face as the model draws it, unchanged", after: "The face with the features of others" },
+      above: make("p", { class: "hint" }, "Choose whose each feature is to be, and how much of it."),
+      draw: (format) => this.#changed(format),
+      name: () => `${state.now.face.id ?? state.now.face.name}_changed`,
+    });
+    this.stage = make("section", { "aria-label": "Face with features of others" }, this.welcome, this.view.element);
+    this.soon = debounced(() => this.#draw(), TRANSFER_MS);
+    state.addEventListener("change", ({ detail: { before } }) => this.#follow(before));
     this.#show();
+    this.soon();
   }
 
-  /** A method's spaces are its features: METHOD.FEATURE. */
-  get #features() {
-    return this.#method.spaces.map((space) => space.slice(space.indexOf(".") + 1));
+  #follow(before) {
+    this.#show();
+    if (DRAWN.some((name) => before[name] !== this.#state.now[name])) this.soon();
   }
 
   #show() {
     const { face } = this.#state.now;
     this.welcome.hidden = Boolean(face);
-    this.result.hidden = this.controls.hidden = !face;
-    this.list.replaceChildren(...this.#features.map((feature) => this.#row(feature)));
-    this.#draw();
-  }
-
-  #row(feature) {
-    const id = this.#references[feature];
-    const words = nameInWords(feature);
-    const choose = () => openCollection(this.#examples, (chosen) => this.#take(feature, chosen));
-    return make(
-      "li",
-      {},
-      id && faceImage(id, ""),
-      make("span", { class: "name" }, id ? `${words} of ${id}` : words),
-      make(
-        "button",
-        { type: "button", class: "small", "aria-label": `${words}: choose whose`, onclick: choose },
-        "Choose",
-      ),
-      id &&
-        make(
-          "button",
-          {
-            type: "button",
-            class: "quiet",
-            "aria-label": `${words}: keep its own`,
-            onclick: () => this.#take(feature, null),
-          },
-          "×",
-        ),
-    );
-  }
-
-  #take(feature, id) {
-    const { [feature]: _, ...others } = this.#references;
-    this.#references = id === null ? others : { ...others, [feature]: id };
-    this.#show();
+    this.view.element.hidden = this.takes.element.hidden = !face;
   }
 
   async #draw() {
-    const { face } = this.#state.now;
-    this.picture.hidden = !face || !Object.keys(this.#references).length;
-    if (this.picture.hidden) return this.#latest.stop();
+    const { face, tab } = this.#state.now;
+    const isAsked = face !== null && tab === "transfer";
+    this.stage.classList.toggle("busy", isAsked);
+    if (!isAsked) return this.#latest.stop();
     try {
-      const question = transferQuestion(face, this.#method.name, this.#references);
-      const drawn = await this.#latest.run((signal) => transfer(question, signal));
+      const drawn = await this.#latest.run(async (signal) => [
+        await this.#unchanged(face, signal),
+        await this.#changed("png", signal),
+      ]);
       if (!drawn) return;
       clearProblem("transfer");
-      showPicture(this.picture, drawn);
+      this.view.show(...drawn);
+      say("The face is drawn.");
     } catch (problem) {
       showProblem("transfer", problem, () => this.#draw());
     }
+    this.stage.classList.remove("busy");
+  }
+
+  /** Drawn once for a face. */
+  async #unchanged(face, signal) {
+    if (this.#before?.face !== face) {
+      this.#before = { face, picture: await this.#own(face, "png", signal) };
+    }
+    return this.#before.picture;
+  }
+
+  #changed(format, signal) {
+    const { face, take } = this.#state.now;
+    if (!Object.keys(take).length) return this.#own(face, format, signal);
+    return transfer(transferQuestion(face, this.#method.name, take, format), signal);
+  }
+
+  #own(face, format, signal) {
+    return edit(editQuestion(face, this.#method.name, {}, format), signal);
   }
 }
