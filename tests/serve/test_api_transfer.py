@@ -21,6 +21,9 @@ from tests.serve.featured import FEATURES, METHOD, USUAL
 from tests.serve.test_api_pictures import MADE_BY_A_MODEL, RECORD, description_in, pixels
 
 FACE, OTHER, THIRD = ({"id": f"face-{i:02d}"} for i in (3, 8, 9))
+NOBODY = {"codes": {"w_plus": [[3e38] * 16] * 8}}
+"""Numbers too large for a generator, in whose feature maps nothing is seen."""
+
 CODE_NOISE = 8
 """Codes of the collection are stored in half precision."""
 
@@ -118,6 +121,7 @@ def test_an_edit_is_still_the_other_method_s(featured_api: ApiServer) -> None:
         ({"references": {"hair": {"upload": "x"}}}, "wrong-question", "no file part 'x'"),
         ({"references": {"hair": {"id": "x"}}}, "wrong-question", "x"),
         ({"references": {"hair": {"codes": {"w_plus": [1.0]}}}}, "wrong-question", "w_plus"),
+        ({"references": {"eyes": NOBODY}}, "wrong-question", "is there a face in it?"),
         ({"references": {}}, "wrong-fields", "references"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.pictures import picture_bytes
 from tests.pipeline.search.small_collection import ATTRIBUTES, FACES, SmallCollection
@@ -57,6 +57,16 @@ def test_a_picture_is_uploaded(page: Page, api: ApiServer) -> None:
     assert expected[0] == "face-05"
     expect(page.locator("#face-name")).to_have_text("me.png")
     expect(page.locator("#preview-picture")).to_be_visible()
+
+
+def test_a_picture_that_is_chosen_before_the_page_has_started_is_taken(page: Page, api: ApiServer) -> None:
+    held: list[Route] = []
+    page.route("**/v1/methods", lambda route: held.append(route))
+    page.goto(api.url)
+    page.locator("#file").set_input_files({"name": "me.png", "mimeType": "image/png", "buffer": picture_bytes(5)})
+    wait_until(lambda: len(held) == 1, page)
+    held[0].continue_()
+    wait_until(lambda: ids_shown(page)[:1] == ["face-05"], page)
 
 
 def test_a_picture_is_dropped_anywhere(page: Page, api: ApiServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.pictures import picture_bytes
 from tests.serve.api_server import ApiServer
 from tests.serve.browser import ids_shown, page_of, wait_for_ids, wait_until
 from tests.serve.featured import METHOD, USUAL
@@ -18,6 +20,7 @@ from tests.serve.featured import METHOD, USUAL
 Pixels = np.ndarray[Any, Any]
 
 FACE = {"id": "face-07"}
+BEFORE, AFTER = "The face as the model draws it, unchanged", "The face with the features of others"
 
 
 @pytest.fixture
@@ -74,30 +77,29 @@ def test_the_tab_is_there_where_a_method_offers_it(page: Page, api: ApiServer, f
 
 
 def test_features_are_chosen_weighed_and_given_back(page: Page, featured_api: ApiServer) -> None:
-    before, after = "The face as the model draws it, unchanged", "The face with the features of others"
     own = made(featured_api, "edit", face=FACE, method=METHOD)
     page.goto(f"{featured_api.url}/?tab=transfer&face=face-07")
-    wait_for_picture(page, before, own)
-    wait_for_picture(page, after, own)
+    wait_for_picture(page, BEFORE, own)
+    wait_for_picture(page, AFTER, own)
 
     id = choose(page, "Hair", 3)
     changed = with_hair(featured_api, id)
     assert (changed != own).any()
-    wait_for_picture(page, after, changed)
-    wait_for_picture(page, before, own)
+    wait_for_picture(page, AFTER, changed)
+    wait_for_picture(page, BEFORE, own)
 
     much = page.get_by_label(f"Hair of {id}: how much")
     expect(much).to_be_focused()
     much.press("Home")
-    wait_for_picture(page, after, own)
+    wait_for_picture(page, AFTER, own)
     much.press("End")
-    wait_for_picture(page, after, with_hair(featured_api, id, 2.0))
+    wait_for_picture(page, AFTER, with_hair(featured_api, id, 2.0))
 
     other = choose(page, "Hair", 9)
     assert other != id
-    wait_for_picture(page, after, with_hair(featured_api, other, 2.0))
+    wait_for_picture(page, AFTER, with_hair(featured_api, other, 2.0))
     page.get_by_role("button", name="Hair: keep its own").click()
-    wait_for_picture(page, after, own)
+    wait_for_picture(page, AFTER, own)
 
 
 def test_the_address_says_what_is_taken_over(page: Page, featured_api: ApiServer) -> None:
@@ -105,16 +107,33 @@ def test_the_address_says_what_is_taken_over(page: Page, featured_api: ApiServer
     id = choose(page, "Hair", 3)
     page.get_by_label(f"Hair of {id}: how much").press("ArrowLeft")
     expected = with_hair(featured_api, id, 1.25)
-    wait_for_picture(page, "The face with the features of others", expected)
+    wait_for_picture(page, AFTER, expected)
     wait_until(lambda: "take=1.25" in page.url, page)
     page.reload()
-    wait_for_picture(page, "The face with the features of others", expected)
+    wait_for_picture(page, AFTER, expected)
+
+
+def test_features_of_a_picture_of_ones_own(page: Page, featured_api: ApiServer) -> None:
+    """For a face that is one, too."""
+    mine, hers = picture_bytes(5, "PNG"), picture_bytes(8, "PNG")
+    page.goto(f"{featured_api.url}/?tab=transfer")
+    page.locator("#file").set_input_files({"name": "me.png", "mimeType": "image/png", "buffer": mine})
+    page.get_by_role("button", name="Hair: choose whose").click()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="A picture of your own").click()
+    chooser.value.set_files({"name": "her.png", "mimeType": "image/png", "buffer": hers})
+    expect(page.get_by_label("Hair of her.png: how much")).to_be_focused()
+    question = {"face": {"upload": "a"}, "references": {"hair": {"upload": "b"}}}
+    form = {"query": json.dumps(question)}
+    answer = featured_api.client.post("/v1/transfer", data=form, files={"a": mine, "b": hers})
+    wait_for_picture(page, AFTER, np.array(Image.open(io.BytesIO(answer.content))))
+    assert "her.png" not in page.url
 
 
 def test_the_face_is_downloaded(page: Page, featured_api: ApiServer) -> None:
     page.goto(f"{featured_api.url}/?tab=transfer&face=face-07&take=0.5:hair:face-08")
     expected = with_hair(featured_api, "face-08", 0.5)
-    wait_for_picture(page, "The face with the features of others", expected)
+    wait_for_picture(page, AFTER, expected)
     with page.expect_download() as started:
         page.get_by_role("button", name="Download").click()
     assert started.value.suggested_filename == "face-07_changed.png"

@@ -18,11 +18,9 @@ from tests.pictures import picture_bytes
 from tests.serve.featured import METHOD, Featured
 from tests.serve.ray_server import ray_server
 from tests.serve.test_api_pictures import pixels
+from tests.serve.test_api_transfer import CODE_NOISE, NOBODY
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
-
-CODE_NOISE = 8
-"""Codes of the collection are stored in half precision."""
 
 
 def test_transfers_are_the_engine_s(featured: Featured, featured_searcher: Searcher, tmp_path: Path) -> None:
@@ -30,8 +28,8 @@ def test_transfers_are_the_engine_s(featured: Featured, featured_searcher: Searc
     with ray_server(featured.index, featured.model, tmp_path, "shard_s=100", "api.limits.answer_s=110") as server:
 
         def ask(row: int) -> Response:
-            given = "no such face" if row == 2 else f"face-{row:02d}"
-            question = {"face": {"id": "face-05"}, "references": {"hair": {"id": given}}, "strengths": {"hair": 1}}
+            given = NOBODY if row == 2 else {"id": f"face-{row:02d}"}
+            question = {"face": {"id": "face-05"}, "references": {"hair": given}, "strengths": {"hair": 1}}
             return server.client.post("/v1/transfer", json=question)
 
         with ThreadPoolExecutor(4) as threads:

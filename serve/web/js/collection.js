@@ -37,12 +37,12 @@ function faceChoice(examples, onchoose) {
   return make("div", { class: "stack" }, grid, make("div", { class: "row" }, others, idForm(onchoose)));
 }
 
-/** Opens the dialog. */
-export function openCollection(examples, onchoose) {
+/** Opens the dialog. `onfile(file)`: a picture of one's own will do, too. */
+export function openCollection(examples, onchoose, onfile = null) {
   const dialog = byId("collection");
-  const choose = (id) => {
+  const closing = (action) => (chosen) => {
     dialog.close();
-    onchoose(id);
+    action(chosen);
   };
   dialog.replaceChildren(
     make(
@@ -51,7 +51,7 @@ export function openCollection(examples, onchoose) {
       make("h2", { id: "collection-title" }, "Choose a face"),
       make("button", { type: "button", class: "quiet", "aria-label": "Close", onclick: () => dialog.close() }, "×"),
     ),
-    faceChoice(examples, choose),
+    make("div", { class: "stack" }, onfile && ownPicture(closing(onfile)), faceChoice(examples, closing(onchoose))),
   );
   dialog.showModal();
 }
@@ -63,6 +63,18 @@ export function faceImage(id, alt) {
   image.addEventListener("error", miss);
   imageSource(id).then((source) => showPicture(image, source), miss);
   return image;
+}
+
+function ownPicture(onfile) {
+  const take = ({ target }) => target.files[0] && onfile(target.files[0]);
+  const input = make("input", { type: "file", accept: "image/*", hidden: true, onchange: take });
+  const open = () => input.click();
+  return make(
+    "div",
+    { class: "row" },
+    make("button", { type: "button", onclick: open }, "A picture of your own"),
+    input,
+  );
 }
 
 function faceButton(id, onchoose) {

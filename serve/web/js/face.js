@@ -19,6 +19,7 @@ export class FaceCard {
     this.#listenToDrops();
     state.addEventListener("change", ({ detail: { before } }) => before.face !== state.now.face && this.show());
     this.show();
+    this.#takeFile(byId("file").files[0]); // of whoever was faster than the server told what it serves
   }
 
   /** `face`: see query.js. */

@@ -5,7 +5,7 @@ export const HITS_A_PAGE = 24;
 /**
  * A face is {id} of the collection, or {file, name} of this machine. `adjust` and `prefer`: numbers by attribute, those
  * that are not named stay as they are; `like`: [{space, id, weight}]; `edits`: strengths by attribute;
- * `take`: {id, strength} by feature.
+ * `take`: by feature, a face and its {strength}.
  */
 export const EMPTY = Object.freeze({
   tab: "search",
@@ -57,7 +57,7 @@ export function asAddress(query) {
   }
   for (const { space, id, weight } of query.like) words.append("like", `${weight}:${space}:${id}`);
   for (const [feature, { id, strength }] of Object.entries(query.take)) {
-    words.append("take", `${strength}:${feature}:${id}`);
+    if (id) words.append("take", `${strength}:${feature}:${id}`);
   }
   return words.size ? `?${words}` : "";
 }
@@ -124,11 +124,16 @@ export function editQuestion(face, method, change, format = "png") {
   return withFace(face, { ...change, method, format });
 }
 
-/** `take`: {id, strength} by feature. */
+/** `take`: by feature, a face and its {strength}. */
 export function transferQuestion(face, method, take, format = "png") {
-  const byFeature = (part) => Object.fromEntries(Object.entries(take).map(([feature, one]) => [feature, part(one)]));
-  const [references, strengths] = [byFeature(({ id }) => ({ id })), byFeature(({ strength }) => strength)];
-  return withFace(face, { method, references, strengths, format });
+  const [references, strengths, pictures] = [{}, {}, {}];
+  Object.entries(take).forEach(([feature, { id, file, strength }], place) => {
+    strengths[feature] = strength;
+    references[feature] = file ? { upload: `reference-${place}` } : { id };
+    if (file) pictures[`reference-${place}`] = file;
+  });
+  const { body, files } = withFace(face, { method, references, strengths, format });
+  return { body, files: { ...files, ...pictures } };
 }
 
 function withFace(face, body) {

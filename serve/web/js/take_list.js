@@ -1,8 +1,9 @@
 /** Whose each feature is to be, and how much of it. */
 
 import { faceImage } from "./collection.js";
-import { make } from "./dom.js";
+import { make, showPicture } from "./dom.js";
 import { strengthScale } from "./scales.js";
+import { smallerPicture } from "./smaller_picture.js";
 import { nameInWords } from "./words.js";
 
 export class TakeList {
@@ -10,7 +11,7 @@ export class TakeList {
   #method;
   #open;
 
-  /** `open(onchoose)`: lets somebody choose a face of the collection. */
+  /** `open(onchoose, onfile)`: lets somebody choose a face of the collection, or a file. */
   constructor(state, method, open) {
     [this.#state, this.#method, this.#open] = [state, method, open];
     this.list = make("ul", { class: "likes" });
@@ -50,8 +51,8 @@ export class TakeList {
     return make(
       "li",
       { "data-feature": feature },
-      faceImage(taken.id, ""),
-      this.#slider(feature, `${words} of ${taken.id}`, taken.strength),
+      taken.file ? ownImage(taken.file) : faceImage(taken.id, ""),
+      this.#slider(feature, `${words} of ${taken.id ?? taken.name}`, taken.strength),
       choose,
       keep,
     );
@@ -82,10 +83,14 @@ export class TakeList {
 
   #choose(feature) {
     const strength = this.#state.now.take[feature]?.strength ?? this.#method.strength.usual;
-    this.#open((id) => {
-      this.#change(feature, { id, strength });
+    const take = (face) => {
+      this.#change(feature, { ...face, strength });
       this.list.querySelector(`[data-feature="${CSS.escape(feature)}"] input`)?.focus();
-    });
+    };
+    this.#open(
+      (id) => take({ id }),
+      async (file) => take({ file: await smallerPicture(file), name: file.name }),
+    );
   }
 
   #keep(feature) {
@@ -96,4 +101,10 @@ export class TakeList {
   #change(feature, taken) {
     this.#state.set("take", feature, taken);
   }
+}
+
+function ownImage(file) {
+  const image = make("img", { alt: "", width: 128, height: 128 });
+  showPicture(image, file);
+  return image;
 }

@@ -21,7 +21,7 @@ export class TransferTab {
   constructor(state, served) {
     this.#state = state;
     this.#method = served.methods.find(({ verbs }) => verbs.includes("transfer"));
-    this.takes = new TakeList(state, this.#method, (onchoose) => openCollection(served.examples, onchoose));
+    this.takes = new TakeList(state, this.#method, (...taking) => openCollection(served.examples, ...taking));
     this.controls = this.takes.element;
     this.welcome = welcome({
       title: "Choose a face to change",
