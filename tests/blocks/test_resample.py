@@ -34,6 +34,13 @@ def test_downsampling_in_bfloat16_rounds_once() -> None:
     assert torch.equal(downsample(x), downsample(x.float()).bfloat16())
 
 
+def test_downsampling_stays_precise_under_autocast_on_a_cpu() -> None:
+    x = torch.randn(2, 8, 6, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        under = downsample(x)
+    assert torch.equal(under, downsample(x))
+
+
 def test_low_pass_keeps_the_mean_of_a_flat_picture() -> None:
     inner = low_pass(torch.ones(1, 2, 9, 9), padding=2, gain=4.0)[:, :, 3:-3, 3:-3]
     torch.testing.assert_close(inner, torch.full_like(inner, 4.0))

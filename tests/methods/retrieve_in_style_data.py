@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +14,7 @@ from raypipe.backbones.psp import Encoder, EncoderConfig, encoder_part
 from raypipe.backbones.stylegan2 import Generator, GeneratorConfig, generator_part
 from raypipe.contract import DataFacts, Share, Site
 from raypipe.methods.retrieve_in_style import Config, build_recipe
-from raypipe.weights import Part
+from raypipe.weights import Bundle, Part, save_bundle
 from tests.shared_files import oracle
 
 TINY = GeneratorConfig(size=32, style_dim=8, z_dim=8, mapping_layers=2, channels=(8, 8, 6, 4))
@@ -68,6 +70,18 @@ def trained_part(**changes: Any) -> Part:
         recipe.step({"w_plus": codes(4, seed=step)})
     recipe.finish([{"w_plus": codes(24)}])
     return recipe.export()["retrieve_in_style"]
+
+
+def with_catalogue(bundle: Bundle, folder: Path, features: Mapping[str, tuple[int, ...]]) -> None:
+    """The tiny model of ``tests.models`` with a catalogue of its generator."""
+    parts = {name: bundle.read(name) for name in bundle.parts}
+    config = Config(steps=2, batch=4, pictures=8, clusters=4, features=features, assignment_faces=4, width=4)
+    recipe = build_recipe(config, Site(data=DataFacts(rows=8, code_shape=(8, 16)), parts=parts))
+    some = torch.randn(8, 8, 16, generator=torch.Generator().manual_seed(0))
+    for _ in range(2):
+        recipe.step({"w_plus": some[:4]})
+    recipe.finish([{"w_plus": some}])
+    save_bundle(str(folder), "with-catalogue", parts | recipe.export(), {})
 
 
 @functools.cache

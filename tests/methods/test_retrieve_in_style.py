@@ -18,7 +18,7 @@ from raypipe.methods.retrieve_in_style.contribution import (
     feature_masks,
 )
 from raypipe.methods.retrieve_in_style.membership import membership, pair_membership, soft_membership, with_pose
-from raypipe.methods.retrieve_in_style.spaces import cosine_distance, feature_vectors
+from raypipe.methods.retrieve_in_style.spaces import feature_vectors, reduced
 from raypipe.methods.retrieve_in_style.styles import layer_after, layout_of, picture_of, styles_of, trace_of
 from raypipe.methods.retrieve_in_style.transfer import Step, transferred
 from tests.methods.retrieve_in_style_data import public_case
@@ -139,8 +139,10 @@ def test_transfers_that_keep_the_length() -> None:
 def test_distances_of_feature_vectors(generator: Generator) -> None:
     """Equations 7 and 8 for the file's q and sigma, against NumPy's way of writing the cosine."""
     stored = public_case()
-    vectors = feature_vectors(stored["given"]["M_soft"], stored["sigma"]).double()
-    for feature in range(vectors.shape[1]):
-        first, second = vectors[:1, feature].expand(6, -1), vectors[:, feature]
+    vectors = feature_vectors(stored["given"]["M_soft"], stored["sigma"])
+    features, channels = vectors.shape[1:]
+    kept = reduced(vectors, torch.eye(channels).expand(features, -1, -1)).double()
+    for feature in range(features):
+        first, second = vectors[:1, feature].double().expand(6, -1), vectors[:, feature].double()
         expected = 1 - (first * second).sum(1) / (first.square().sum(1) * second.square().sum(1)).sqrt()
-        assert_close(cosine_distance(first.float(), second.float()).double(), expected, 1e-6)
+        assert_close(1 - kept[:, feature] @ kept[0, feature], expected, 1e-6)

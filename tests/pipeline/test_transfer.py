@@ -6,16 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from raypipe.cli import app
-from raypipe.contract import DataFacts, Site
 from raypipe.errors import BadWeights, UnknownAttribute, WrongUsage
-from raypipe.methods.retrieve_in_style import Config, build_recipe
 from raypipe.pipeline.edit import EditConfig, edit
 from raypipe.pipeline.transfer import TransferConfig, transfer
-from raypipe.weights import Bundle, save_bundle
+from tests.methods.retrieve_in_style_data import with_catalogue
 from tests.models import tiny_model
 from tests.pictures import fill_folder
 from tests.pipeline.encode.test_job import config_for, encode_locally
@@ -28,19 +25,8 @@ FEATURES = {"hair": (0, 3), "background": (1, 2)}
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model with a catalogue: hair, what is not hair, and therefore pose."""
     folder = tmp_path_factory.mktemp("transferring") / "model"
-    with_catalogue(tiny_model(folder), folder)
+    with_catalogue(tiny_model(folder), folder, FEATURES)
     return folder
-
-
-def with_catalogue(bundle: Bundle, folder: Path) -> None:
-    parts = {name: bundle.read(name) for name in bundle.parts}
-    config = Config(steps=2, batch=4, pictures=8, clusters=4, features=FEATURES, assignment_faces=4, width=4)
-    recipe = build_recipe(config, Site(data=DataFacts(rows=8, code_shape=(8, 16)), parts=parts))
-    codes = torch.randn(8, 8, 16, generator=torch.Generator().manual_seed(0))
-    for _ in range(2):
-        recipe.step({"w_plus": codes[:4]})
-    recipe.finish([{"w_plus": codes}])
-    save_bundle(str(folder), "transferring", parts | recipe.export(), {})
 
 
 def sheet(model: Path, source: Path, **settings: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
@@ -29,10 +30,7 @@ def searcher(collection: SmallCollection) -> Searcher:
 @pytest.fixture(scope="session")
 def api(collection: SmallCollection) -> Iterator[ApiServer]:
     """A server over the collection, which no test changes."""
-    settings = ApiSettings()
-    backend = LocalBackend(str(collection.index), str(collection.model), limits=settings.limits)
-    with ApiServer(make_app(backend, settings)) as server:
-        yield server
+    yield from _served(collection.index, collection.model)
 
 
 @pytest.fixture(scope="session")
@@ -48,10 +46,7 @@ def featured_searcher(featured: Featured) -> Searcher:
 @pytest.fixture(scope="session")
 def featured_api(featured: Featured) -> Iterator[ApiServer]:
     """A server whose model transfers features, which no test changes."""
-    settings = ApiSettings()
-    backend = LocalBackend(str(featured.index), str(featured.model), limits=settings.limits)
-    with ApiServer(make_app(backend, settings)) as server:
-        yield server
+    yield from _served(featured.index, featured.model)
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +54,10 @@ def browser() -> Iterator[Browser]:
     """For one module: as long as it is there, nobody else can run an event loop in this thread."""
     with chromium() as browser:
         yield browser
+
+
+def _served(index: Path, model: Path) -> Iterator[ApiServer]:
+    settings = ApiSettings()
+    backend = LocalBackend(str(index), str(model), limits=settings.limits)
+    with ApiServer(make_app(backend, settings)) as server:
+        yield server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 
 from tests.pictures import picture_bytes
 from tests.pipeline.encode.test_job import config_for, encode_locally
+from tests.pipeline.search.small_collection import SmallCollection
 
 MORE = 6
 IDS = frozenset(f"new-{i}" for i in range(MORE))
@@ -24,3 +26,11 @@ def make_more_codes(out: Path, model: Path) -> None:
     source = out.with_suffix(".parquet")
     pq.write_table(pa.table(table), source)
     encode_locally(config_for(source, out, model, methods=("sparse_directions",)))
+
+
+def changeable(folder: Path, collection: SmallCollection) -> tuple[Path, Path]:
+    """A copy of the index, to be changed, and a folder of datasets that may be appended to it: ``new``."""
+    shutil.copytree(collection.index, folder / "index")
+    (folder / "codes").mkdir()
+    make_more_codes(folder / "codes" / "new", collection.model)
+    return folder / "index", folder / "codes"

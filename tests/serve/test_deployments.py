@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from raypipe.pipeline.search.query import FromIndex, SearchQuery
 from raypipe.pipeline.search.result import as_json
 from raypipe.pipeline.search.searcher import Searcher
 from tests.pipeline.search.small_collection import FACES, SmallCollection
-from tests.serve.more_codes import IDS, MORE, make_more_codes
+from tests.serve.more_codes import IDS, MORE, changeable
 from tests.serve.ray_server import Load, RayServer, ray_server
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -29,11 +28,8 @@ QUESTION = {"face": {"id": "face-01"}, "exclude_own": False, "k": FACES + MORE}
 def served(collection: SmallCollection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayServer]:
     """Over a copy of the index, to be changed; each test leaves it at a version of its own."""
     folder = tmp_path_factory.mktemp("on-ray")
-    shutil.copytree(collection.index, folder / "index")
-    (folder / "codes").mkdir()
-    make_more_codes(folder / "codes" / "new", collection.model)
-    codes = f"api.codes={folder / 'codes'}"
-    with ray_server(folder / "index", collection.model, folder, *PATIENT, codes) as server:
+    index, codes = changeable(folder, collection)
+    with ray_server(index, collection.model, folder, *PATIENT, f"api.codes={codes}") as server:
         yield server
 
 

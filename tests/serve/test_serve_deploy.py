@@ -3,7 +3,6 @@ the index change and processes are killed."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from raypipe.config import read_config
 from serve.ray_server import environment
 from serve.settings import ServeSettings
 from tests.pipeline.search.small_collection import FACES, SmallCollection
-from tests.serve.more_codes import IDS, MORE, make_more_codes
+from tests.serve.more_codes import IDS, MORE, changeable
 from tests.serve.ray_cluster import RayCluster, ray_cluster
 from tests.serve.ray_server import Load
 
@@ -68,14 +67,12 @@ class Deployed:
 @pytest.fixture(scope="module")
 def deployed(collection: SmallCollection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     folder = tmp_path_factory.mktemp("deployed")
-    shutil.copytree(collection.index, folder / "index")
-    (folder / "codes").mkdir()
-    make_more_codes(folder / "codes" / "new", collection.model)
+    index, codes = changeable(folder, collection)
     config = yaml.safe_load((Path(serve.__file__).parent / "config.yaml").read_text())
     settings = config["applications"][0]["args"]
-    settings |= {"index": str(folder / "index"), "model": str(collection.model), "groups": 2, **PATIENT}
+    settings |= {"index": str(index), "model": str(collection.model), "groups": 2, **PATIENT}
     settings["api"]["limits"] |= {"answer_s": 110}
-    settings["api"] |= {"codes": str(folder / "codes"), "host": "127.0.0.1"}
+    settings["api"] |= {"codes": str(codes), "host": "127.0.0.1"}
     for name in ("encoder", "editor"):
         settings[name]["gpus"] = 0
     for name in ("ingress", "shards"):

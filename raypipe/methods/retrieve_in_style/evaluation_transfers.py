@@ -37,11 +37,6 @@ class Change:
     inside: float
     outside: float
 
-    @property
-    def share_inside(self) -> float:
-        """How local it is: 1 were all of it inside, a half where it is the same everywhere."""
-        return self.inside / max(self.inside + self.outside, 1e-12)
-
 
 def draw_pairs(view: GeneratorView, lens: Lens, encoder: Encoder, *, pairs: int) -> Pairs:
     """Made-up faces of different people, given back by the generator."""

@@ -66,11 +66,6 @@ def feature_vectors(q_NSC: Tensor, normalised_NC: Tensor) -> Tensor:
     return q_NSC * normalised_NC[:, None]
 
 
-def cosine_distance(first_NC: Tensor, second_NC: Tensor) -> Tensor:
-    """Equation 8 with the paper's choice of d, 1 - cos, [N]: 0 to 2."""
-    return 1 - torch.nn.functional.cosine_similarity(first_NC, second_NC, dim=1)
-
-
 def fit_axes(vectors_NSC: Tensor, width: int) -> Tensor:
     """For each space the orthonormal axes [S,d,C] along which vectors of length 1 are, in the mean square, longest.
 
