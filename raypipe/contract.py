@@ -97,6 +97,31 @@ class FeatureTransfer(Protocol):
         """
 
 
+@runtime_checkable
+class Translator(Protocol):
+    """What a method offers beside the rest, if it draws faces anew as members of a domain."""
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """What a face can become: a value of each attribute that the method was trained with."""
+
+    @property
+    def samples_styles(self) -> bool:
+        """Whether a domain has many styles to draw from, rather than one for each face."""
+
+    def translate(
+        self, columns: Columns, domain: str, *, reference: Columns | None = None, seed: int | None = None
+    ) -> Columns:
+        """The columns of the faces as members of ``domain``, to be rendered.
+
+        Their style is that of ``reference``, columns of one face or of as many; or drawn by ``seed``, if the method
+        samples styles; or else the one that the label alone gives.
+
+        Raises:
+            WrongUsage: an unknown domain, both a reference and a seed, or a seed where no style can be drawn.
+        """
+
+
 def _keep(tensors: Sequence[Tensor]) -> None:
     """One worker's mean is what it has."""
 
