@@ -1,0 +1,42 @@
+"""StarGAN v2: a generator steered by style codes, where styles come from, and a judge for each domain."""
+
+from raypipe.backbones.stargan2.config import (
+    DiscriminatorConfig,
+    GeneratorConfig,
+    MappingConfig,
+    StyleEncoderConfig,
+)
+from raypipe.backbones.stargan2.domains import of_domain
+from raypipe.backbones.stargan2.generator import Generator
+from raypipe.backbones.stargan2.mapping import MappingNetwork
+from raypipe.backbones.stargan2.parts import (
+    discriminator_part,
+    generator_part,
+    load_discriminator,
+    load_generator,
+    load_mapping,
+    load_style_encoder,
+    mapping_part,
+    style_encoder_part,
+)
+from raypipe.backbones.stargan2.readers import Discriminator, StyleEncoder
+
+__all__ = [
+    "Discriminator",
+    "DiscriminatorConfig",
+    "Generator",
+    "GeneratorConfig",
+    "MappingConfig",
+    "MappingNetwork",
+    "StyleEncoder",
+    "StyleEncoderConfig",
+    "discriminator_part",
+    "generator_part",
+    "load_discriminator",
+    "load_generator",
+    "load_mapping",
+    "load_style_encoder",
+    "mapping_part",
+    "of_domain",
+    "style_encoder_part",
+]
