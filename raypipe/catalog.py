@@ -25,6 +25,7 @@ BACKBONE_RECIPES: Mapping[str, str] = {
     "stylegan2": "raypipe.backbones.stylegan2.recipe",
     "psp": "raypipe.backbones.psp.recipe",
     "e4e": "raypipe.backbones.psp.recipe_e4e",
+    "autoencoder": "raypipe.backbones.psp.recipe_autoencoder",
     "identity": "raypipe.backbones.identity.recipe",
     "attributes": "raypipe.backbones.attributes.recipe",
 }

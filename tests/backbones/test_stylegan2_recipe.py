@@ -5,20 +5,17 @@ from __future__ import annotations
 import copy
 import dataclasses
 import io
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from raypipe.backbones.attributes.network import AttributeNet, AttributeNetConfig
 from raypipe.backbones.attributes.parts import attribute_part
 from raypipe.backbones.stylegan2 import load_discriminator, load_generator
 from raypipe.backbones.stylegan2.recipe import Config, StyleGAN2Recipe, build_recipe, columns
-from raypipe.contract import Columns, DataFacts, Recipe, Share, Site
+from raypipe.contract import Columns, DataFacts, Share, Site
 from raypipe.errors import WrongUsage
-from raypipe.weights import Part
+from tests.backbones.recipe_states import assert_same_state, differing
 from tests.share_workers import run_with_workers
 
 TINY = Config(
@@ -38,14 +35,6 @@ TINY = Config(
 FACTS = DataFacts(rows=64, size=8, attributes=("smile", "hat"))
 
 
-@pytest.fixture
-def double_precision() -> Iterator[None]:
-    """Adam without momentum turns rounding of a gradient near zero into a whole step."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def batches(count: int, rows: int = TINY.batch) -> list[Columns]:
     random = torch.Generator().manual_seed(5)
     return [
@@ -59,29 +48,6 @@ def batches(count: int, rows: int = TINY.batch) -> list[Columns]:
 
 def build(config: Config = TINY, share: Share | None = None) -> StyleGAN2Recipe:
     return build_recipe(config, Site(data=FACTS, share=share or Share()))
-
-
-def flat(tree: Any, path: str = "") -> dict[str, Any]:
-    """Every leaf of nested mappings and lists by its path."""
-    if isinstance(tree, (dict, list, tuple)):
-        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
-        return {name: leaf for key, value in items for name, leaf in flat(value, f"{path}/{key}").items()}
-    return {path: tree}
-
-
-def assert_same_state(actual: Recipe, expected: Recipe, tolerance: float) -> None:
-    mine, wanted = flat(actual.state_dict()), flat(expected.state_dict())
-    assert mine.keys() == wanted.keys()
-    for name, value in wanted.items():
-        if isinstance(value, Tensor):
-            torch.testing.assert_close(mine[name], value, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: n + m)
-        else:
-            assert mine[name] == value, name
-
-
-def differing(one: Part, other: Part) -> list[str]:
-    """Names of the tensors that are not the same, bit for bit."""
-    return [name for name, tensor in one.tensors.items() if not torch.equal(tensor, other.tensors[name])]
 
 
 @pytest.mark.usefixtures("double_precision")

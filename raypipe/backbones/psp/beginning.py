@@ -49,7 +49,7 @@ def first_encoder(kind: str, config: InversionConfig, generator: Generator, site
         WrongUsage: no encoder can have these sizes, or what it should begin with is missing or of others.
     """
     if config.start_from_encoder:
-        encoder = _given_encoder(kind, generator, site)
+        encoder = given_encoder(generator, site, kind)
     else:
         encoder = _new_encoder(kind, config, generator, site)
     encoder.to(site.device)
@@ -73,10 +73,17 @@ def _new_encoder(kind: str, config: InversionConfig, generator: Generator, site:
     return encoder
 
 
-def _given_encoder(kind: str, generator: Generator, site: Site) -> Encoder:
+def given_encoder(generator: Generator, site: Site, kind: str = "") -> Encoder:
+    """A copy of the site's encoder, to be trained further; ``kind``: what it has to be, if that matters.
+
+    Raises:
+        WrongUsage: there is none, or it is made for another generator or other data.
+        BadWeights: the part is no encoder.
+    """
     part = site.parts.get(ENCODER_PART)
-    if part is None or part.kind != kind:
-        raise WrongUsage(f"start_from_encoder needs a part {ENCODER_PART!r} of kind {kind!r}; {_told(site.parts)}")
+    if part is None or kind not in ("", part.kind):
+        of_kind = f" of kind {kind!r}" if kind else ""
+        raise WrongUsage(f"training an encoder further needs a part {ENCODER_PART!r}{of_kind}; {_told(site.parts)}")
     # A copy: a loaded network shares its tensors with the part, which is the site's.
     encoder = copy.deepcopy(load_encoder(part, site.device)).requires_grad_(True)
     given = (encoder.input_size, *encoder.code_shape)

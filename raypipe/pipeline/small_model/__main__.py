@@ -22,6 +22,7 @@ from raypipe.pipeline.small_model.stages import (
     SIZE,
     SmallModelConfig,
     directions_job,
+    encoder_of,
     job_of,
     model_of,
     stages,
@@ -76,7 +77,7 @@ def _codes(config: SmallModelConfig, device: str) -> str:
     faces, codes = storage.join(config.work, "faces"), storage.join(config.work, "codes")
     if not storage.exists(storage.join(faces, RUN)):
         make_faces(SynthConfig(out=faces, count=config.scaled(FACES, least=500), size=SIZE), lambda done, total: None)
-    encode_config = EncodeConfig(source=faces, out=codes, model=model_of("e4e", config))
+    encode_config = EncodeConfig(source=faces, out=codes, model=encoder_of(config))
     encode(encode_config, RunLocally(device), restart=False, retry=frozenset(), say=print, watch=lambda record: None)
     return codes
 

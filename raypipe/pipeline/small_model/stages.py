@@ -9,7 +9,6 @@ from typing import Any
 from raypipe import catalog, storage
 from raypipe.config import read_config
 from raypipe.pipeline.train.config import DataConfig, TrainConfig, TrainJob
-from raypipe.weights import open_bundle
 
 SIZE = 64
 FACES = 20_000
@@ -49,6 +48,11 @@ def stages(config: SmallModelConfig) -> tuple[Stage, ...]:
     return _further_stages(config) if config.further else _first_stages()
 
 
+def encoder_of(config: SmallModelConfig) -> str:
+    """The model that has the trained encoder, and all that it builds on."""
+    return model_of(stages(config)[-1].recipe, config)
+
+
 def _first_stages() -> tuple[Stage, ...]:
     gan = {"batch": 32, "style_dim": 128, "channels": CHANNELS, "mapping_layers": 4, "augment": False}
     encoder = {"widths": (16, 32, 64, 64), "depths": (1, 1, 2, 1), "shared_heads": True, "squeeze_excite": True}
@@ -73,31 +77,13 @@ def _first_stages() -> tuple[Stage, ...]:
 
 
 def _further_stages(config: SmallModelConfig) -> tuple[Stage, ...]:
-    """A CPU's share: the discriminator begins alone where the model has none, and the encoder follows the generator."""
-    has_discriminator = "discriminator" in open_bundle(config.further).parts
-    gan = {
+    """A CPU's share: generator and encoder together, after the discriminator has begun alone."""
+    settings = {
         "batch": 16,
-        "warm_start": True,
-        "generator_from_step": 0 if has_discriminator else config.scaled(300),
-        "channels": CHANNELS,
-        "learning_rate": 2e-3,
-        "ema_ramp": 0.0,
-        "mirror": False,
-        "augment": False,
+        "generator_from_step": config.scaled(500),
         "fid_images": config.scaled(2_000, least=64),
     }
-    encoder = {
-        "batch": 16,
-        "start_from_encoder": True,
-        "progressive_start": 0,
-        "progressive_every": 0,
-        "learning_rate": 1e-3,
-        "decay_share": 0.5,
-        "generated_share": 0.5,
-        "perceptual_weight": 0.0,
-        "random_noise": False,
-    }
-    return Stage("stylegan2", 8_000, gan), Stage("e4e", 5_000, encoder, ("stylegan2",))
+    return (Stage("autoencoder", 16_000, settings),)
 
 
 def job_of(stage: Stage, config: SmallModelConfig) -> TrainJob:
@@ -119,13 +105,12 @@ def job_of(stage: Stage, config: SmallModelConfig) -> TrainJob:
 
 
 def directions_job(config: SmallModelConfig, codes: str) -> TrainJob:
-    """Fits the directions on codes that the encoder of this model made; its result has all parts, as the encoder's has
-    those of everything that it builds on."""
+    """Fits the directions on codes that the encoder of this model made; its result has all parts."""
     train = TrainConfig(
         recipe="sparse_directions",
         out=model_of("sparse_directions", config),
         data=DataConfig(uri=codes, held_out=config.scaled(2_000)),
-        models=(model_of("e4e", config),),
+        models=(encoder_of(config),),
         seed=config.seed,
         evaluate_every=250,
     )
