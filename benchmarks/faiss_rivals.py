@@ -18,6 +18,7 @@ from raypipe.retrieval.space import Array, Target
 
 K = 20
 TRAINING_ROWS_PER_LIST = 40
+BLOCK = 65_536
 
 
 class Full:
@@ -27,6 +28,11 @@ class Full:
         self._attributes = attributes
         self.flat = faiss.IndexFlatIP(width + 2 * attributes + 1)
         self.inverted: Any = None
+
+    @property
+    def bytes_per_row(self) -> int:
+        """Of each index."""
+        return int(self.flat.d) * 4
 
     def add(self, vectors_NW: Array) -> None:
         """``vectors_NW``: [u, r], as a space compares them."""
@@ -42,7 +48,8 @@ class Full:
         self.inverted = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
         chosen = np.random.default_rng(0).permutation(rows)[: TRAINING_ROWS_PER_LIST * lists]
         self.inverted.train(every[chosen])
-        self.inverted.add(every)
+        for start in range(0, rows, BLOCK):
+            self.inverted.add(every[start : start + BLOCK])
 
     def probe_for(self, targets: Sequence[Target], truth: Sequence[set[int]], recall: float) -> float:
         """Look at twice as many lists until this recall is reached; the recall that was."""

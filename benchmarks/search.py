@@ -33,6 +33,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+import psutil
 import pyarrow as pa
 import torch
 
@@ -58,8 +59,9 @@ IVF_RECALL = 0.99
 FEW = 4
 """Queries a round for the slow ways."""
 
-FULL_ROWS = 300_000
-"""Beyond that Faiss's own indexes (5.4 kB a row each) are left out."""
+FULL_COPIES = 3
+"""What Faiss's own indexes take at most, as copies of the full vectors; where there is no memory for it they are left
+out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +154,9 @@ class Rivals:
         self._faces, self._rows, self._threads = faces, rows, threads
         self._index: Index = open_index(folder)
         self._codes = np.empty((rows, faces.directions.shape[1]), np.float32)
-        count = len(faces.directions)
-        self._full = Full(self._codes.shape[1], count) if rows <= FULL_ROWS else None
+        full = Full(self._codes.shape[1], len(faces.directions))
+        needed = self._codes.nbytes + FULL_COPIES * rows * full.bytes_per_row
+        self._full = full if needed < psutil.virtual_memory().available else None
         for number, start in enumerate(range(0, rows, BLOCK)):
             codes = faces.codes(min(BLOCK, rows - start), number)
             self._codes[start : start + len(codes)] = codes

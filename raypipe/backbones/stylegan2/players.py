@@ -21,14 +21,16 @@ class Player(Generic[Network]):
 
     Adam (Kingma and Ba 2015) without momentum. A regulariser with steps of its own at every ``interval``-th step makes
     k + 1 steps of k; learning rate and memory are corrected for it (Karras et al. 2020, StyleGAN2, appendix B).
+    ``weight_decay`` times the weights is added to the gradients.
     """
 
-    def __init__(self, network: Network, *, interval: int | None, share: Share) -> None:
+    def __init__(self, network: Network, *, interval: int | None, share: Share, weight_decay: float = 0.0) -> None:
         self._correction = 1.0 if interval is None else interval / (interval + 1)
         self.network = network.requires_grad_(False)
         self.optimiser = torch.optim.Adam(
             network.parameters(),
             betas=(0.0, SECOND_BETA**self._correction),
+            weight_decay=weight_decay,
             fused=True,
         )
         self._share = share

@@ -17,7 +17,7 @@ from raypipe.contract import Method
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.binding import binding_of
 from raypipe.pipeline.encode.face_model import image_size_of
-from raypipe.pipeline.loading import load_method
+from raypipe.pipeline.loading import Completed, load_method
 from raypipe.retrieval.manifest import Binding
 from raypipe.weights import Bundle
 
@@ -75,13 +75,9 @@ class OpenedModel:
         return {name: column.half().float() for name, column in columns.items() if name != "image"}
 
     def completed(self, columns: Mapping[str, Tensor], method: str) -> dict[str, Tensor]:
-        """Stored columns and, where they hold what it takes, those that a method adds and the dataset lacks: it may
-        have been made before the method was trained."""
+        """``Completed``, as far as the columns hold what the method takes; in plain tensors, which can travel."""
         asked = self.method(method)
-        if not set(asked.needs) <= set(columns):
-            return dict(columns)
-        with torch.no_grad():
-            return {**asked.represent({name: columns[name] for name in asked.needs}), **columns}
+        return dict(Completed(asked, columns) if set(asked.needs) <= set(columns) else columns)
 
     def tensors(self, columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, Tensor]:
         """Stored columns of one face as a method takes them, float32 [1, ...] on the model's device."""
