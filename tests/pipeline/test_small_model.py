@@ -23,14 +23,14 @@ def test_a_model_with_all_parts_comes_out_and_is_described(tmp_path: Path) -> No
     same = [name for name in bundle.parts if bundle.describe(name).sha256 == before.describe(name).sha256]
     assert sorted(same) == ["attributes", "identity"]
     record = json.loads((out / "run.json").read_text())
-    assert set(record["runs"]) == {"autoencoder", "sparse_directions"}
+    assert set(record["runs"]) == {"stylegan2", "e4e", "autoencoder", "sparse_directions"}
     assert record["before"] == json.loads(storage.read_bytes(storage.join(before.uri, "run.json")))
     assert 20 < record["measured"]["psnr_db"] < 35
     card = (out / "README.md").read_text()
     assert f"PSNR {record['measured']['psnr_db']} dB" in card
-    assert [card.count(f"| {name} |") for name in ("attributes", "identity", "autoencoder", "sparse_directions")] == [
-        1
-    ] * 4
+    assert [
+        card.count(f"| {name} |") for name in ("attributes", "identity", "e4e", "autoencoder", "sparse_directions")
+    ] == [1] * 4
 
 
 @pytest.mark.parametrize("further", ["", "small"])
@@ -39,4 +39,4 @@ def test_every_stage_comes_after_those_that_it_builds_on(further: str) -> None:
     for stage in stages(SmallModelConfig(work="work", further=further)):
         assert set(stage.builds_on) <= done
         done.add(stage.recipe)
-    assert done == ({"autoencoder"} if further else {"attributes", "identity", "stylegan2", "e4e"})
+    assert done == {"stylegan2", "e4e"} | ({"autoencoder"} if further else {"attributes", "identity"})

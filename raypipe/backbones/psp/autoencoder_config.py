@@ -40,7 +40,7 @@ class Config:
     learning_rate: float = 1e-3
     discriminator_learning_rate: float = 2e-3
     decay_share: float = 0.25
-    pixel_weight: float = 30.0
+    pixel_weight: float = 100.0
     r1_gamma: float | None = None
     d_reg_interval: int = 16
     stddev_group: int = 4

@@ -9,6 +9,7 @@ from typing import Any
 from raypipe import catalog, storage
 from raypipe.config import read_config
 from raypipe.pipeline.train.config import DataConfig, TrainConfig, TrainJob
+from raypipe.weights import open_bundle
 
 SIZE = 64
 FACES = 20_000
@@ -77,13 +78,37 @@ def _first_stages() -> tuple[Stage, ...]:
 
 
 def _further_stages(config: SmallModelConfig) -> tuple[Stage, ...]:
-    """A CPU's share: generator and encoder together, after the discriminator has begun alone."""
-    settings = {
+    """A CPU's share: the generator as a GAN, with a discriminator that begins alone where the model has none; then the
+    encoder, which has to follow it; then both together, until reconstructions are good."""
+    has_discriminator = "discriminator" in open_bundle(config.further).parts
+    gan = {
         "batch": 16,
-        "generator_from_step": config.scaled(500),
+        "warm_start": True,
+        "generator_from_step": 0 if has_discriminator else config.scaled(300),
+        "channels": CHANNELS,
+        "learning_rate": 2e-3,
+        "ema_ramp": 0.0,
+        "mirror": False,
+        "augment": False,
         "fid_images": config.scaled(2_000, least=64),
     }
-    return (Stage("autoencoder", 16_000, settings),)
+    encoder = {
+        "batch": 16,
+        "start_from_encoder": True,
+        "progressive_start": 0,
+        "progressive_every": 0,
+        "learning_rate": 1e-3,
+        "decay_share": 0.5,
+        "generated_share": 0.5,
+        "perceptual_weight": 0.0,
+        "random_noise": False,
+    }
+    both = {"batch": 16, "fid_images": config.scaled(2_000, least=64)}
+    return (
+        Stage("stylegan2", 8_000, gan),
+        Stage("e4e", 5_000, encoder, ("stylegan2",)),
+        Stage("autoencoder", 16_000, both, ("e4e",)),
+    )
 
 
 def job_of(stage: Stage, config: SmallModelConfig) -> TrainJob:
