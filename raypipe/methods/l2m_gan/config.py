@@ -1,0 +1,106 @@
+"""How an L2M-GAN is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from raypipe.errors import WrongUsage
+from raypipe.methods.l2m_gan.losses import ORTHOGONALITY
+
+
+@dataclass(frozen=True, kw_only=True)
+class L2MGANConfig:
+    """Defaults are the paper's, section 4.1, for 256 px; where it is silent, StarGAN v2's. ``as_released`` gives the
+    defaults of the authors' code, which has no training loop.
+
+    ``style_dim``, ``first_width`` and ``max_width`` are the networks', see ``stargan2.GeneratorConfig``.
+
+    Attributes:
+        batch: pictures of the global batch.
+        accumulate: passes whose gradients make one step, to save memory.
+        attributes: of the data's; the domains are all combinations of their values.
+        warm_start: begin with the model's networks, for their attributes and sizes.
+        mirror: whether half of the pictures are mirrored.
+        shift: by how much of their side pictures are moved at most.
+        learning_rate: of Adam, with betas 0 and 0.99; constant.
+        weight_decay: added to gradients. StarGAN v2's code has 1e-4.
+        cycle_weight, style_weight, perceptual_weight, orthogonality_weight: lambda of equation 7. 0 leaves a loss out.
+        orthogonality: equation 6 (``l1``), or by inner products (``inner``), or only the first of them (``single``).
+        r1_weight: of half the squared gradient of the discriminator at real pictures. The paper does not mention it,
+            StarGAN v2 does.
+        ema_half_life_images: of the averaged networks; the default is a decay of 0.999 a step of 8.
+        evaluated_faces: held-out faces that are translated for an evaluation, at most.
+        head_faces: training faces that the classifier of values is fitted to, at most.
+        bf16: compute in bfloat16 where that is safe.
+        compile: torch.compile what is not differentiated twice.
+    """
+
+    batch: int = 8
+    steps: int = 100_000
+    accumulate: int = 1
+    attributes: tuple[str, ...] = ("Smiling",)
+    warm_start: bool = False
+    mirror: bool = True
+    shift: float = 0.0
+    style_dim: int = 64
+    first_width: int = 0
+    max_width: int = 512
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.0
+    cycle_weight: float = 1.0
+    style_weight: float = 2.0
+    perceptual_weight: float = 2.0
+    orthogonality_weight: float = 1.0
+    orthogonality: str = "l1"
+    r1_weight: float = 1.0
+    ema_half_life_images: float = 5_542.0
+    evaluated_faces: int = 2_000
+    head_faces: int = 20_000
+    bf16: bool = False
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} must be at least {least}, got {getattr(self, name)}"
+            for name, least in _LEAST.items()
+            if getattr(self, name) < least
+        ]
+        problems += [
+            f"{name} must be above 0, got {getattr(self, name):g}"
+            for name in ("learning_rate", "ema_half_life_images")
+            if getattr(self, name) <= 0
+        ]
+        if not 0 <= self.shift < 1:
+            problems.append(f"shift must be at least 0 and below 1, got {self.shift:g}")
+        if self.orthogonality not in ORTHOGONALITY:
+            problems.append(f"orthogonality {self.orthogonality!r} is not one of {', '.join(ORTHOGONALITY)}")
+        if problems:
+            raise WrongUsage("\n".join(problems))
+
+    def check_shares(self, workers: int) -> None:
+        """Raises:
+        WrongUsage: workers and passes would get unequal shares of a batch.
+        """
+        if self.batch % (workers * self.accumulate):
+            raise WrongUsage(
+                f"a batch of {self.batch} cannot be shared by {workers} workers x {self.accumulate} passes: "
+                f"give a multiple of {workers * self.accumulate}"
+            )
+
+
+def as_released(config: L2MGANConfig) -> L2MGANConfig:
+    """The same with the weights that are the defaults of the authors' code."""
+    return replace(config, style_weight=1.0, perceptual_weight=1.0, weight_decay=1e-4)
+
+
+def small(config: L2MGANConfig) -> L2MGANConfig:
+    """The same with networks that a CPU can train, for 64 px: 1.2 million numbers."""
+    return replace(config, first_width=24, max_width=96, style_dim=32)
+
+
+_LEAST = (
+    dict.fromkeys(("batch", "accumulate", "style_dim", "max_width", "head_faces"), 1)
+    | dict.fromkeys(("steps", "first_width", "weight_decay", "r1_weight"), 0)
+    | dict.fromkeys(("cycle_weight", "style_weight", "perceptual_weight", "orthogonality_weight"), 0)
+    | {"evaluated_faces": 2}
+)

@@ -1,0 +1,237 @@
+"""Edits by label and by reference, translations, search. N faces, A attributes, K domains, D the width of a style."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from raypipe.attributes import Edit
+from raypipe.backbones.stargan2 import of_domain
+from raypipe.contract import Columns, Query, SearchSpace
+from raypipe.errors import UnknownAttribute, WrongUsage
+from raypipe.methods.l2m_gan.codes import Codes, StyleSpace
+from raypipe.methods.l2m_gan.inputs import finite_column, pictures
+from raypipe.methods.l2m_gan.networks import L2MGAN, load_l2m
+from raypipe.weights import Part
+
+UNRELATED, RELATED = "l2m_un", "l2m_re"
+"""Columns [n,D]: s_un, and s_re of the combination of all attributes. A face is drawn in their sum."""
+
+VALUES = "l2m_values"
+"""Column [n,A] of 0 and 1: which attributes a face has, as far as the model can tell. It is the domain that styles are
+of, and what an edit of one attribute keeps of the others."""
+
+STYLES = "l2m_styles"
+"""Column [n,K,D]: the face's style as a member of each domain, SE_y(x); edits leave it as it is."""
+
+ALL_BUT = "all_but_"
+"""What the name of a space begins with that an attribute does not matter in."""
+
+PARTS = ("l2m_gan",)
+"""Of a model bundle, what ``load`` takes."""
+
+
+class ReferenceLacksAttribute(UserWarning):
+    """A reference does not seem to be of the domain that its style is taken for."""
+
+
+def load(parts: Mapping[str, Part], device: str | torch.device) -> L2M:
+    """The method with a bundle's networks.
+
+    Raises:
+        BadWeights: the part is of another kind, or damaged.
+    """
+    return L2M(load_l2m(parts["l2m_gan"], device))
+
+
+class L2M:
+    """Codes are styles only: what is in a picture beside its style comes from the picture itself."""
+
+    def __init__(self, network: L2MGAN) -> None:
+        self._network, self._domains = network, network.domains
+        self._space = StyleSpace(network.domains, network.transformer)
+        self._like = next(network.parameters())
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        return self._domains.attributes
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("image",)
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """``Smiling``, or of several attributes ``Smiling, not Male``."""
+        return self._domains.names
+
+    @property
+    def samples_styles(self) -> bool:
+        """A label gives each face one style."""
+        return False
+
+    @property
+    def spaces(self) -> Mapping[str, SearchSpace]:
+        """For each attribute two: ``Smiling``, this kind of smile or of not smiling, and ``all_but_Smiling``, the
+        person and everything else."""
+        width = self._network.config.style_dim
+        names = [name for attribute in self.attributes for name in (attribute, ALL_BUT + attribute)]
+        return {name: SearchSpace(width, "l2") for name in names}
+
+    def represent(self, inputs: Columns) -> Columns:
+        """``l2m_un``, ``l2m_re``, ``l2m_values`` and ``l2m_styles``; not finite for a picture that is not.
+
+        Raises:
+            WrongUsage: ``image`` is missing, or of another size than the model's.
+        """
+        encoder = self._network.style_encoder
+        features_NF = encoder.features(pictures(inputs, "image", self._network.config.size))
+        values_NA, styles_NKD = self._network.values(features_NF), encoder.styles(features_NF)
+        own_ND = of_domain(styles_NKD, self._domains.of_values(values_NA))
+        unrelated, related = self._network.transformer.decompose(own_ND)
+        return {UNRELATED: unrelated, RELATED: related, VALUES: values_NA, STYLES: styles_NKD}
+
+    def search_vectors(self, space: str, columns: Columns) -> Tensor:
+        """[n,D] float32: of the space of an attribute its part of the style, of ``all_but_`` what is left without it.
+
+        Raises:
+            WrongUsage: no such space, or a column is missing, of another shape or not finite.
+        """
+        if space not in self.spaces:
+            raise WrongUsage(f"{space!r} is not a space of this method; spaces: {', '.join(self.spaces)}")
+        others_ND, own_ND = self._space.apart(self._codes(columns), self._place(space.removeprefix(ALL_BUT)))
+        return (others_ND if space.startswith(ALL_BUT) else own_ND).float()
+
+    def query(self, space: str, columns: Columns, query: Query) -> Tensor:
+        """The vectors of the faces that ``adjusted`` gives.
+
+        Raises:
+            UnknownAttribute, WrongUsage: as ``adjusted`` and ``search_vectors``.
+        """
+        return self.search_vectors(space, self.adjusted(columns, query))
+
+    def adjusted(self, columns: Columns, query: Query) -> Columns:
+        """``query.references``: an attribute's part of the style becomes that of another face. Then ``query.adjust``:
+        0 is DT's style of faces without the attribute, 1 of faces with it.
+
+        Raises:
+            UnknownAttribute: a name that this method does not have; anything preferred or displaced, for these spaces
+                have no coordinates.
+            WrongUsage: an adjustment outside [0,1], or a column as in ``search_vectors``.
+        """
+        if named := [*query.prefer, *query.move]:
+            raise UnknownAttribute(f"{', '.join(named)}: the spaces of this method have no coordinates of attributes")
+        wanted = {self._place(name): value for name, value in query.adjust.items()}
+        if bad := {name: value for name, value in query.adjust.items() if not 0 <= value <= 1}:
+            raise WrongUsage(f"adjustments must be in [0, 1], got {bad}")
+        if not wanted and not query.references:
+            return columns
+        codes = self._codes(columns)
+        for name, reference in query.references.items():
+            codes = self._with_part_of(codes, reference, self._place(name))
+        return _replaced(columns, self._space.adjusted(codes, wanted))
+
+    def edit(self, columns: Columns, edits: Sequence[Edit]) -> Columns:
+        """Equation 8: a strength of 1 is the whole way to having the attribute, -1 to not having it, whatever a face
+        has now; more than 1 goes beyond. Strengths of the same attribute add up, and their order does not matter.
+
+        Raises:
+            UnknownAttribute: a name that this method does not have.
+            WrongUsage: a strength that is not finite, or a column as in ``search_vectors``.
+        """
+        by_place: dict[int, list[float]] = {}
+        for asked in edits:
+            if not math.isfinite(asked.strength):
+                raise WrongUsage(f"strength {asked.strength!r} of {asked.attribute!r} must be a finite number")
+            by_place.setdefault(self._place(asked.attribute), []).append(asked.strength)
+        strengths = {place: total for place in sorted(by_place) if (total := math.fsum(by_place[place]))}
+        return _replaced(columns, self._space.edited(self._codes(columns), strengths)) if strengths else columns
+
+    def translate(
+        self, columns: Columns, domain: str, *, reference: Columns | None = None, seed: int | None = None
+    ) -> Columns:
+        """Equation 1 by the label, equation 10 by a reference: s_un of the faces, s_re of the reference, both of them
+        as members of ``domain`` (``L2MConfig.own_branch``: the faces as of their own).
+
+        Warns:
+            ReferenceLacksAttribute: a reference does not seem to be of that domain.
+
+        Raises:
+            WrongUsage: an unknown domain, a seed, references neither one nor as many as faces, or a column as in
+                ``search_vectors``.
+        """
+        number = self._domains.number(domain)
+        if seed is not None:
+            raise WrongUsage("this method draws no styles: translate by the label alone, or give a reference")
+        codes = self._codes(columns)
+        if reference is None:
+            return _replaced(columns, self._space.translated(codes, number))
+        given = self._codes(reference)
+        _require_faces(len(given.related), len(codes.related), "the reference")
+        self._warn_of_others(given, number)
+        unrelated = codes.unrelated
+        if not self._network.config.own_branch:
+            unrelated, _ = self._as_member(columns, number)
+        _, related = self._as_member(reference, number)
+        values = codes.values.new_tensor(self._domains.values(number)).expand_as(codes.values)
+        return _replaced(columns, Codes(unrelated, related.expand_as(unrelated), values))
+
+    def render(self, columns: Columns, source: Tensor) -> Tensor:
+        """Equation 9: the faces drawn anew in their style, G(x, s_un + s_re).
+
+        Raises:
+            WrongUsage: ``source`` is not [n,3,s,s] with the model's s and a row for each face; or a column as in
+                ``search_vectors``.
+        """
+        style_ND = self._codes(columns).style
+        images = pictures({"source": source}, "source", self._network.config.size)
+        if len(images) != len(style_ND):
+            raise WrongUsage(f"{len(style_ND)} faces are drawn from as many pictures, got {len(images)}")
+        made: Tensor = self._network.generator(images, style_ND)
+        return made.clamp(-1, 1)
+
+    def _codes(self, columns: Columns) -> Codes:
+        width = self._network.config.style_dim
+        values = finite_column(columns, VALUES, (len(self.attributes),))
+        unrelated, related = (finite_column(columns, name, (width,)) for name in (UNRELATED, RELATED))
+        return Codes(unrelated.to(self._like), related.to(self._like), values.to(self._like))
+
+    def _as_member(self, columns: Columns, domain: int) -> tuple[Tensor, Tensor]:
+        """s_un and s_re of the faces as members of a domain."""
+        styles = finite_column(columns, STYLES, (len(self._domains), self._network.config.style_dim))
+        return self._network.transformer.decompose(styles[:, domain].to(self._like))
+
+    def _with_part_of(self, codes: Codes, reference: Columns, place: int) -> Codes:
+        given = self._codes(reference)
+        _require_faces(len(given.related), len(codes.related), f"the reference for {self.attributes[place]}")
+        others_ND, _ = self._space.apart(codes, place)
+        _, taken_ND = self._space.apart(given, place)
+        values = codes.values.clone()
+        values[:, place] = given.values[:, place]
+        return Codes(codes.unrelated, others_ND + taken_ND - codes.unrelated, values)
+
+    def _warn_of_others(self, given: Codes, domain: int) -> None:
+        is_other_N = self._domains.of_values(given.values) != domain
+        if self._network.config.reads_values and bool(is_other_N.any()):
+            rows = is_other_N.nonzero().flatten().tolist()
+            found = self._domains.names[int(self._domains.of_values(given.values)[rows[0]])]
+            told = f"a reference for {self._domains.names[domain]!r} seems to be {found!r} (row {rows[0]})"
+            warnings.warn(told, ReferenceLacksAttribute, stacklevel=3)
+
+    def _place(self, name: str) -> int:
+        if name not in self.attributes:
+            raise UnknownAttribute(f"{name!r} is not an attribute of this model; it has: {', '.join(self.attributes)}")
+        return self.attributes.index(name)
+
+
+def _replaced(columns: Columns, codes: Codes) -> Columns:
+    return {**columns, UNRELATED: codes.unrelated, RELATED: codes.related, VALUES: codes.values}
+
+
+def _require_faces(given: int, faces: int, what: str) -> None:
+    if given not in (1, faces):
+        raise WrongUsage(f"{what} is {given} faces, for {faces}: give one, or one for each")

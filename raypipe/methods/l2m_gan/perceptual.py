@@ -1,0 +1,31 @@
+"""The network F of the perceptual loss, equation 5."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from raypipe.backbones.attributes import load_attributes
+from raypipe.contract import Site
+from raypipe.errors import WrongUsage
+from raypipe.methods.l2m_gan.resnet18 import PART, load_resnet18
+
+Features = Callable[[Tensor], Tensor]
+"""Pictures [n, 3, s, s] in [-1, 1] -> features [n, d]."""
+
+
+def perceptual_features(site: Site) -> Features:
+    """The paper's ResNet-18 where a model brings one, else the features of the attribute network.
+
+    Raises:
+        WrongUsage: there is neither.
+    """
+    if PART in site.parts:
+        return load_resnet18(site.parts[PART], site.device)
+    if "attributes" in site.parts:
+        return load_attributes(site.parts["attributes"], site.device).features
+    raise WrongUsage(
+        f"the perceptual loss needs a model with a part {PART!r} (from: raypipe weights import resnet18.pth) or "
+        f"'attributes'; parts: {', '.join(site.parts) or 'none'}. Give one, or set perceptual_weight=0"
+    )

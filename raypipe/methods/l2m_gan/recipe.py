@@ -1,0 +1,266 @@
+"""Training an L2M-GAN end to end. N faces, A attributes, K domains, D the width of styles.
+
+Source: Yang et al. 2021 (L2M-GAN), sections 3.3 and 4.1; order of the steps and R1 as in StarGAN v2 (Choi et al. 2020).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from raypipe.backbones.stargan2 import Discriminator, discriminator_part, of_domain
+from raypipe.backbones.stylegan2.losses import discriminator_loss, generator_loss, r1_penalties
+from raypipe.backbones.stylegan2.players import Player
+from raypipe.blocks.jitter import jitter
+from raypipe.blocks.optimising import microbatches, update_average
+from raypipe.blocks.randomness import Draws
+from raypipe.contract import Columns, Site
+from raypipe.errors import WrongUsage
+from raypipe.methods.l2m_gan.beginning import DISCRIMINATOR_PART, PART, networks
+from raypipe.methods.l2m_gan.config import L2MGANConfig
+from raypipe.methods.l2m_gan.head import HeadFit
+from raypipe.methods.l2m_gan.losses import ORTHOGONALITY, distance
+from raypipe.methods.l2m_gan.networks import L2MGAN, l2m_part
+from raypipe.methods.l2m_gan.perceptual import Features, perceptual_features
+from raypipe.methods.l2m_gan.training_evaluation import HeldOutTranslations, evaluated
+from raypipe.weights import Part
+
+PIECE = 64
+"""Pictures that are looked at at once where nothing is learned."""
+
+
+def columns(config: L2MGANConfig) -> tuple[str, ...]:
+    """What each batch must hold."""
+    return "image", "labels"
+
+
+def build_recipe(config: L2MGANConfig, site: Site) -> L2MGANRecipe:
+    """Ready for the first step.
+
+    Raises:
+        WrongUsage: the data lack an attribute or are of a size that cannot be, no network for the perceptual loss, a
+            warm start without networks, or a batch that cannot be shared equally.
+    """
+    config.check_shares(site.share.count)
+    return L2MGANRecipe(config, site)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """``images`` [n,3,s,s]; ``sources`` and ``targets`` int64 [n]: the domains they are of and are to be of."""
+
+    images: Tensor
+    sources: Tensor
+    targets: Tensor
+
+    def passes(self, count: int) -> list[Examples]:
+        """The rows of each of ``count`` accumulated passes."""
+        parts = (microbatches(rows, count) for rows in (self.images, self.sources, self.targets))
+        return [Examples(*rows) for rows in zip(*parts, strict=True)]
+
+
+class L2MGANRecipe:
+    """A step is one of the discriminator, then one of generator, style encoder and style transformer together."""
+
+    def __init__(self, config: L2MGANConfig, site: Site) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(site.seed)
+            network, discriminator = networks(config, site)
+        self.average = copy.deepcopy(network).eval().requires_grad_(False)
+        self._config, self._site = config, site
+        self._label_columns = [site.data.attributes.index(name) for name in network.config.attributes]
+        self._network = Player(network, interval=None, share=site.share, weight_decay=config.weight_decay)
+        self._discriminator = Player(discriminator, interval=None, share=site.share, weight_decay=config.weight_decay)
+        for player in (self._network, self._discriminator):
+            player.set_learning_rate(config.learning_rate)
+        self._features: Features | None = perceptual_features(site) if config.perceptual_weight else None
+        self._draw: Callable[..., Tensor] = torch.compile(network.generator) if config.compile else network.generator
+        self._done = 0
+        self._head: tuple[Tensor, Tensor] | None = None
+
+    def step(self, batch: Columns) -> dict[str, Tensor]:
+        """Numbers: the losses, before their weights."""
+        config = self._config
+        draws = Draws(self._site.seed, self._done, self._site.share, self._site.device)
+        images = jitter(batch["image"], draws, mirror=config.mirror, shift=config.shift)
+        targets = draws.integers(0, len(self.average.domains), len(images))
+        passes = Examples(images, self._domains(batch), targets).passes(config.accumulate)
+        numbers = self._learned(self._discriminator, passes, self._discriminator_losses)
+        numbers |= self._learned(self._network, passes, self._network_losses)
+        self._done += 1
+        self._head = None
+        update_average(
+            self.average,
+            self._network.network,
+            images=config.batch,
+            half_life_images=config.ema_half_life_images,
+        )
+        return numbers
+
+    @property
+    def discriminator(self) -> Discriminator:
+        """As it is now."""
+        return self._discriminator.network
+
+    @torch.no_grad()
+    def finish(self, batches: Iterable[Columns]) -> None:
+        """Fits the classifier of values to the averaged style encoder's features.
+
+        Raises:
+            WrongUsage: an attribute that all faces have, or none.
+        """
+        encoder, count = self.average.style_encoder, 0
+        fit = HeadFit(encoder.feature_dim, self.average.config.attributes)
+        for batch in batches:
+            for images, labels_NA in _pieces(batch["image"], self._labels(batch)):
+                fit.add(encoder.features(images), labels_NA)
+                count += len(images)
+            if count * self._site.share.count >= self._config.head_faces:
+                break
+        self._head = fit.result(self._site.share, self._site.device)
+
+    def evaluate(self, batches: Iterable[Columns]) -> dict[str, float]:
+        """As ``HeldOutTranslations.numbers``, by the averaged networks and the true labels."""
+        translations = HeldOutTranslations(self.average, self._site.parts, self._site.device)
+        return evaluated(translations, self._with_domains(batches), self._config.evaluated_faces)
+
+    @torch.no_grad()
+    def samples(self, batch: Columns) -> Tensor:
+        """A row for each face: itself, drawn in its own style, and as a member of each domain."""
+        network, images = self.average, batch["image"]
+        own_ND = of_domain(network.style_encoder(images), self._domains(batch))
+        made = [images, network.generator(images, own_ND)]
+        for target in range(len(network.domains)):
+            targets = torch.full((len(images),), target, device=images.device)
+            made.append(network.generator(images, network.transformer(own_ND, targets)))
+        return torch.stack(made, dim=1).float().clamp(-1, 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "network": self._network.state_dict(),
+            "discriminator": self._discriminator.state_dict(),
+            "average": self.average.state_dict(),
+            "done": self._done,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._network.load_state_dict(state["network"])
+        self._discriminator.load_state_dict(state["discriminator"])
+        self.average.load_state_dict(state["average"])
+        self._done, self._head = state["done"], None
+
+    def export(self) -> dict[str, Part]:
+        """The averaged networks with the classifier of values, and the discriminator, to go on from.
+
+        Raises:
+            WrongUsage: ``finish`` has not been called since the last step.
+        """
+        if self._head is None:
+            raise WrongUsage("the classifier of values is not fitted: finish() comes before export()")
+        network = L2MGAN(replace(self.average.config, reads_values=True)).to(self._site.device)
+        network.load_state_dict(
+            {
+                **self.average.state_dict(),
+                **dict(zip(("head.linear.weight", "head.linear.bias"), self._head, strict=True)),
+            }
+        )
+        return {PART: l2m_part(network), DISCRIMINATOR_PART: discriminator_part(self.discriminator)}
+
+    def _learned(
+        self, player: Player[Any], passes: Sequence[Examples], losses_of: Callable[[Examples], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """A player's step; its losses, means over the passes. What it descends is ``total``."""
+        told: list[dict[str, Tensor]] = []
+        player.begin()
+        for examples in passes:
+            losses = losses_of(examples)
+            player.learn(losses.pop("total") / len(passes))
+            told.append({name: loss.detach() for name, loss in losses.items()})
+        player.end()
+        return {name: torch.stack([losses[name] for losses in told]).mean() for name in told[0]}
+
+    def _discriminator_losses(self, examples: Examples) -> dict[str, Tensor]:
+        """Equation 2, by the branches of the faces' own and of the target domains, and R1."""
+        network, discriminator = self._network.network, self.discriminator
+        weight = self._config.r1_weight
+        reals = examples.images.detach().requires_grad_(weight > 0)
+        with self._precision():
+            with torch.no_grad():
+                own_ND = of_domain(network.style_encoder(examples.images), examples.sources)
+                fakes = self._draw(examples.images, network.transformer(own_ND, examples.targets))
+            real_logits = of_domain(discriminator(reals), examples.sources)
+            fake_logits = of_domain(discriminator(fakes), examples.targets)
+        loss = discriminator_loss(real_logits.float(), fake_logits.float())
+        losses = {"total": loss, "d_loss": loss}
+        if weight:
+            losses["r1"] = r1_penalties(real_logits, reals).mean()
+            losses["total"] = loss + 0.5 * weight * losses["r1"]
+        return losses
+
+    def _network_losses(self, examples: Examples) -> dict[str, Tensor]:
+        """Equation 7."""
+        network, images = self._network.network, examples.images
+        with self._precision():
+            own_ND = of_domain(network.style_encoder(images), examples.sources)
+            unrelated_ND, related_ND = network.transformer.decompose(own_ND)
+            transformed_ND = network.transformer.transform(related_ND, examples.targets)
+            style_ND = unrelated_ND + transformed_ND
+            made = self._draw(images, style_ND)
+            logits = of_domain(self.discriminator(made), examples.targets)
+            seen_ND = of_domain(network.style_encoder(made), examples.targets)
+            back = self._draw(made, own_ND)
+            losses = {"perceptual": self._perceptual(images, made)} if self._features is not None else {}
+        losses |= {
+            "adversarial": generator_loss(logits.float()),
+            "cycle": distance(back, images),
+            "style": distance(seen_ND, style_ND),
+            "orthogonality": ORTHOGONALITY[self._config.orthogonality](
+                unrelated_ND.float(), related_ND.float(), transformed_ND.float()
+            ),
+        }
+        weights = self._weights()
+        losses["total"] = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        return losses
+
+    def _perceptual(self, images: Tensor, made: Tensor) -> Tensor:
+        assert self._features is not None
+        with torch.no_grad():
+            wanted = self._features(images)
+        return distance(self._features(made), wanted)
+
+    def _weights(self) -> dict[str, float]:
+        config = self._config
+        return {
+            "adversarial": 1.0,
+            "cycle": config.cycle_weight,
+            "style": config.style_weight,
+            "perceptual": config.perceptual_weight,
+            "orthogonality": config.orthogonality_weight,
+        }
+
+    def _with_domains(self, batches: Iterable[Columns]) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in batches:
+            yield from _pieces(batch["image"], self._domains(batch))
+
+    def _labels(self, batch: Columns) -> Tensor:
+        """[n, A] of 0 and 1."""
+        labels_NA: Tensor = batch["labels"][:, self._label_columns]
+        return labels_NA
+
+    def _domains(self, batch: Columns) -> Tensor:
+        """int64 [n]."""
+        return self.average.domains.of_values(self._labels(batch))
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self._site.device.type, torch.bfloat16, enabled=self._config.bf16)
+
+
+def _pieces(images: Tensor, told: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """A few rows of both at a time."""
+    for start in range(0, len(images), PIECE):
+        yield images[start : start + PIECE], told[start : start + PIECE]

@@ -1,0 +1,44 @@
+"""Tiny L2M-GANs with random weights, for tests of what happens around a translator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from raypipe.backbones.psp import Encoder, EncoderConfig, encoder_part
+from raypipe.backbones.stargan2.layers import he_initialise
+from raypipe.methods.l2m_gan.networks import L2MGAN, L2MConfig, l2m_part
+from raypipe.weights import Bundle, save_bundle
+
+SIZE = 32
+
+
+TWO = ("Smiling", "Male")
+
+
+def tiny_network(attributes: tuple[str, ...] = TWO, *, seed: int = 0, reads_values: bool = True) -> L2MGAN:
+    """For 32 px, with styles of 8 numbers; untrained. The same seed, the same weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = L2MGAN(
+            L2MConfig(
+                attributes=attributes, size=SIZE, style_dim=8, first_width=4, max_width=8, reads_values=reads_values
+            )
+        )
+        he_initialise(network)
+    return network.eval().requires_grad_(False)
+
+
+def tiny_l2m(folder: Path, attributes: tuple[str, ...] = TWO, *, seed: int = 0) -> Bundle:
+    """A bundle of ``tiny_network``, of attributes with 2 or 4 domains, and a 32 px encoder that says how faces are cut
+    out. Method: ``l2m_gan``; the same seed, the same weights."""
+    network = tiny_network(attributes, seed=seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        sizes = EncoderConfig(
+            input_size=SIZE, num_layers=8, style_dim=16, widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), shared_heads=True
+        )
+        encoder = Encoder("psp", sizes).eval()
+    parts = {"encoder": encoder_part(encoder), "l2m_gan": l2m_part(network)}
+    return save_bundle(str(folder), f"tiny-l2m-{seed}", parts, {"made_by": "tests"})

@@ -1,0 +1,284 @@
+"""Training an L2M-GAN: the same on any number of workers, with accumulation and after a restart; and it learns."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from raypipe.backbones.attributes import AttributeNet, AttributeNetConfig, attribute_part
+from raypipe.backbones.stargan2 import of_domain
+from raypipe.blocks.randomness import Draws
+from raypipe.contract import Columns, DataFacts, Recipe, Share, Site
+from raypipe.errors import WrongUsage
+from raypipe.methods.l2m_gan import Config, build_recipe, load
+from raypipe.methods.l2m_gan.config import as_released
+from raypipe.methods.l2m_gan.head import HeadFit
+from raypipe.methods.l2m_gan.networks import load_l2m
+from raypipe.methods.l2m_gan.recipe import L2MGANRecipe
+from raypipe.methods.l2m_gan.resnet18 import ResNet18, ResNet18Config, load_resnet18, resnet18_part
+from raypipe.weights import Part
+from tests.share_workers import run_with_workers
+
+TINY = Config(batch=4, attributes=("Smiling", "Male"), style_dim=4, first_width=4, max_width=6, shift=0.1)
+FACTS = DataFacts(rows=64, size=32, attributes=("Hat", "Male", "Smiling"))
+
+
+def attributes_part() -> dict[str, Part]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = AttributeNet(AttributeNetConfig(names=FACTS.attributes, size=32, widths=(8,), feature_dim=4))
+    return {"attributes": attribute_part(network)}
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    """Adam without momentum turns rounding of a gradient near zero into a whole step."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def batches(count: int, rows: int = TINY.batch) -> list[Columns]:
+    random = torch.Generator().manual_seed(5)
+    return [
+        {
+            "image": torch.rand(rows, 3, 32, 32, generator=random) * 2 - 1,
+            "labels": (torch.rand(rows, 3, generator=random) < 0.5).to(torch.get_default_dtype()),
+        }
+        for _ in range(count)
+    ]
+
+
+def build(config: Config = TINY, share: Share | None = None, parts: dict[str, Part] | None = None) -> L2MGANRecipe:
+    given = attributes_part() if parts is None else parts
+    return build_recipe(config, Site(data=FACTS, parts=given, share=share or Share()))
+
+
+def flat(tree: Any, path: str = "") -> dict[str, Any]:
+    """Every leaf of nested mappings and lists by its path."""
+    if isinstance(tree, (dict, list, tuple)):
+        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return {name: leaf for key, value in items for name, leaf in flat(value, f"{path}/{key}").items()}
+    return {path: tree}
+
+
+def assert_same_state(actual: Recipe, expected: Recipe, tolerance: float) -> None:
+    mine, wanted = flat(actual.state_dict()), flat(expected.state_dict())
+    assert mine.keys() == wanted.keys()
+    for name, value in wanted.items():
+        if isinstance(value, Tensor):
+            torch.testing.assert_close(mine[name], value, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: n + m)
+        else:
+            assert mine[name] == value, name
+
+
+@pytest.mark.usefixtures("double_precision")
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_do_not_matter(workers: int) -> None:
+    plain = dataclasses.replace(TINY, perceptual_weight=0.0)  # the attribute network is stored in float32
+    (alone,) = run_with_workers(lambda share: build(plain, share), batches(3), 1)
+    for recipe in run_with_workers(lambda share: build(plain, share), batches(3), workers):
+        assert_same_state(recipe, alone, 1e-7)
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_accumulated_passes_do_not_matter() -> None:
+    plain = dataclasses.replace(TINY, perceptual_weight=0.0)
+    whole, in_passes = build(plain), build(dataclasses.replace(plain, accumulate=2))
+    for batch in batches(3):
+        whole.step(batch)
+        in_passes.step(batch)
+    assert_same_state(in_passes, whole, 1e-7)
+
+
+def test_going_on_from_a_state_is_going_on() -> None:
+    unbroken, restarted = build(), build()
+    for batch in batches(4)[:2]:
+        unbroken.step(batch)
+    stored = io.BytesIO()
+    torch.save(unbroken.state_dict(), stored)
+    stored.seek(0)
+    restarted.load_state_dict(torch.load(stored, weights_only=True))
+    for batch in batches(4)[2:]:
+        numbers, again = unbroken.step(batch), restarted.step(batch)
+        assert {name: float(value) for name, value in numbers.items()} == {
+            name: float(value) for name, value in again.items()
+        }
+    assert_same_state(restarted, unbroken, 0.0)
+
+
+def test_the_losses_are_the_papers() -> None:
+    """Of the first step, with nothing moved or mirrored, in the equations' own words."""
+    config = dataclasses.replace(TINY, mirror=False, shift=0.0)
+    recipe, twin = build(config), build(config)
+    (batch,) = batches(1)
+    told = recipe.step(batch)
+    assert all(number.ndim == 0 and not number.requires_grad for number in told.values())
+    network, judge = twin.average, twin.discriminator
+    x, labels = batch["image"], batch["labels"][:, [2, 1]]
+    source = (2 * labels[:, 0] + labels[:, 1]).long()
+    draws = Draws(0, 0, Share(), torch.device("cpu"))
+    draws.uniform(4)
+    draws.uniform(4, 2)
+    target = draws.integers(0, 4, 4)
+    s = of_domain(network.style_encoder(x), source)
+    s_un = network.transformer.decomposer(s)
+    s_re = s - s_un
+    moved = torch.stack([network.transformer.transformers[int(y)](row) for y, row in zip(target, s_re, strict=True)])
+    fake = network.generator(x, moved + s_un)
+    real_logits, fake_logits = of_domain(judge(x), source), of_domain(judge(fake), target)
+    torch.testing.assert_close(told["d_loss"], -(F.logsigmoid(real_logits).mean() + F.logsigmoid(-fake_logits).mean()))
+    torch.testing.assert_close(told["cycle"], (network.generator(fake, s) - x).abs().mean())
+    torch.testing.assert_close(
+        told["style"], (moved + s_un - of_domain(network.style_encoder(fake), target)).abs().mean()
+    )
+    products = (s_re * s_un).abs() + (moved * s_un).abs()
+    torch.testing.assert_close(told["orthogonality"], products.mean())
+    pixels = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(of_domain(judge(pixels), source).sum(), pixels)
+    torch.testing.assert_close(told["r1"], gradient.square().sum((1, 2, 3)).mean())
+    # The adversarial and perceptual losses come after the discriminator's step.
+    assert told["adversarial"] > 0
+    assert told["perceptual"] > 0
+
+
+def test_a_loss_without_weight_is_left_out() -> None:
+    """Without the perceptual loss no network is needed for it; without R1 there is none."""
+    recipe = build(dataclasses.replace(TINY, perceptual_weight=0.0, r1_weight=0.0), parts={})
+    told = recipe.step(batches(1)[0])
+    assert not {"perceptual", "r1"} & told.keys()
+    with pytest.raises(WrongUsage, match=r"needs a model with a part 'resnet18'.* or 'attributes'; parts: none"):
+        build(parts={})
+
+
+def test_the_papers_perceptual_network_is_taken_where_there_is_one() -> None:
+    torch.manual_seed(0)
+    resnet = {"resnet18": resnet18_part(ResNet18(ResNet18Config()).eval())}
+    (batch,) = batches(1)
+    with_resnet, with_attributes = build(parts=resnet | attributes_part()), build()
+    assert float(with_resnet.step(batch)["perceptual"]) != float(with_attributes.step(batch)["perceptual"])
+    assert load_resnet18(resnet["resnet18"], "cpu")(batch["image"]).shape == (4, 512)
+
+
+@pytest.mark.parametrize("variant", ["l1", "inner", "single"])
+def test_every_variant_of_the_ablation_trains(variant: str) -> None:
+    recipe = build(dataclasses.replace(TINY, orthogonality=variant))
+    assert torch.isfinite(recipe.step(batches(1)[0])["orthogonality"])
+
+
+def test_in_bfloat16_a_step_is_nearly_the_same_and_weights_stay_precise() -> None:
+    precise, rough = (build(dataclasses.replace(TINY, bf16=bf16)) for bf16 in (False, True))
+    (batch,) = batches(1)
+    wanted, made = precise.step(batch), rough.step(batch)
+    for name in ("d_loss", "cycle", "style", "orthogonality"):
+        assert float(made[name]) == pytest.approx(float(wanted[name]), rel=0.05)
+        assert float(made[name]) != float(wanted[name])
+    assert {x.dtype for x in rough.average.state_dict().values()} == {torch.float32}
+
+
+def test_what_is_exported_is_the_average_with_a_fitted_head() -> None:
+    """Faces whose brightness says whether they smile: the classifier sees it, also of faces that it was not fitted
+    to."""
+    recipe = build(dataclasses.replace(TINY, attributes=("Smiling",)))
+    with pytest.raises(WrongUsage, match=r"finish\(\) comes before export\(\)"):
+        recipe.export()
+    random = torch.Generator().manual_seed(0)
+    labels = (torch.rand(200, 3, generator=random) < 0.4).float()
+    pictures = torch.randn(200, 3, 32, 32, generator=random) * 0.2 + labels[:, 2, None, None, None] - 0.5
+    recipe.finish([{"image": pictures[:150], "labels": labels[:150]}])
+    parts = recipe.export()
+    assert set(parts) == {"l2m_gan", "l2m_gan_discriminator"}
+    network = load_l2m(parts["l2m_gan"], "cpu")
+    some, style = pictures[:2], torch.ones(2, 4)
+    assert torch.equal(network.generator(some, style), recipe.average.generator(some, style))
+    told = load(parts, "cpu").represent({"image": pictures[150:]})["l2m_values"]
+    assert torch.equal(told, labels[150:, 2:])
+
+
+def test_the_head_is_the_same_from_any_number_of_workers() -> None:
+    features, labels = torch.randn(40, 6).double(), (torch.rand(40, 2) < 0.3).double()
+    alone, first, second = (HeadFit(6, ("a", "b")) for _ in range(3))
+    alone.add(features, labels)
+    first.add(features[:7], labels[:7])
+    second.add(features[7:], labels[7:])
+
+    theirs: list[Tensor] = []
+    second.result(Share(1, 2, lambda sums: theirs.extend(x.clone() for x in sums)), torch.device("cpu"))
+
+    def with_theirs(sums: Sequence[Tensor]) -> None:
+        for mine, other in zip(sums, theirs, strict=True):
+            mine.add_(other).div_(2)
+
+    wanted = alone.result(Share(), torch.device("cpu"))
+    made = first.result(Share(0, 2, with_theirs), torch.device("cpu"))
+    for x, y in zip(made, wanted, strict=True):
+        torch.testing.assert_close(x, y)
+
+
+def test_an_attribute_with_one_value_is_named() -> None:
+    recipe = build()
+    (batch,) = batches(1)
+    with pytest.raises(WrongUsage, match="all faces have or all lack Smiling"):
+        recipe.finish([{**batch, "labels": torch.tensor([[0.0, 1, 1], [1, 0, 1], [0, 1, 1], [0, 0, 1]])}])
+
+
+def test_what_cannot_be_trained_is_named() -> None:
+    with pytest.raises(WrongUsage, match="the data has no label Beard with faces of 0 and faces of 1; it has: Hat"):
+        build(dataclasses.replace(TINY, attributes=("Beard",)))
+    with pytest.raises(WrongUsage, match="size 8 is not one of 32, 64"):
+        build_recipe(TINY, Site(data=dataclasses.replace(FACTS, size=8), parts=attributes_part()))
+    with pytest.raises(WrongUsage, match="a batch of 4 cannot be shared by 1 workers x 3 passes"):
+        build(dataclasses.replace(TINY, accumulate=3))
+    with pytest.raises(WrongUsage, match=r"batch must be at least 1.*\n.*learning_rate.*\northogonality 'l3'"):
+        Config(batch=0, learning_rate=0.0, orthogonality="l3")
+    with pytest.raises(WrongUsage, match="a warm start needs a model with a part 'l2m_gan'"):
+        build(dataclasses.replace(TINY, warm_start=True))
+
+
+def test_a_warm_start_begins_with_the_given_networks() -> None:
+    trained = build()
+    for batch in batches(2):
+        trained.step(batch)
+    trained.finish(batches(4))
+    parts = trained.export() | attributes_part()
+    begun = build(dataclasses.replace(TINY, warm_start=True, style_dim=3), parts=parts)
+    for name, tensor in begun.average.state_dict().items():
+        assert torch.equal(tensor, parts["l2m_gan"].tensors[name])
+    begun.finish(batches(4))
+    for name, part in begun.export().items():
+        for key, tensor in part.tensors.items():
+            torch.testing.assert_close(tensor, parts[name].tensors[key])
+
+
+def test_numbers_and_samples_of_held_out_faces() -> None:
+    recipe = build()
+    held_out = batches(6)
+    numbers = recipe.evaluate(held_out)
+    assert list(numbers) == ["fid_attributes", "accuracy", "reconstruction"]
+    assert 0 <= numbers["accuracy"] <= 1
+    assert recipe.evaluate(held_out) == numbers
+    plain = build(dataclasses.replace(TINY, perceptual_weight=0.0), parts={})
+    assert list(plain.evaluate(held_out)) == ["fd_pixels8", "reconstruction"]
+    samples = recipe.samples(held_out[0])
+    assert samples.shape == (4, 2 + 4, 3, 32, 32)
+    assert torch.equal(samples[:, 0], held_out[0]["image"])
+    with pytest.raises(WrongUsage, match="at least 2 held-out faces"):
+        recipe.evaluate([])
+
+
+def test_the_released_defaults_differ_where_they_do() -> None:
+    released = as_released(Config())
+    assert (released.style_weight, released.perceptual_weight, released.weight_decay) == (1.0, 1.0, 1e-4)
+    assert (Config().style_weight, Config().perceptual_weight, Config().weight_decay) == (2.0, 2.0, 0.0)
+    begun, decayed = build(), build(dataclasses.replace(TINY, weight_decay=10.0))
+    for recipe in (begun, decayed):
+        recipe.step(batches(1)[0])
+    lengths = [sum(float(x.square().sum()) for x in r.average.state_dict().values()) for r in (decayed, begun)]
+    assert lengths[0] < lengths[1]
