@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO := 0
 
-.PHONY: install browser demo test lint check bench weights lock clean
+.PHONY: install browser demo test test-of-clusters test-of-the-rest lint check bench weights lock clean
 
 install: $(VENV)/.installed
 
@@ -24,8 +24,14 @@ browser: ## Debian's Chromium, in which the web page is tested; those tests are 
 demo: install
 	$(BIN)/raypipe demo --out demo-out
 
-test: install lint browser
-	$(BIN)/pytest tests
+test: install lint browser ## both halves at once: tests of clusters mostly wait
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-of-clusters test-of-the-rest
+
+test-of-clusters: install
+	$(BIN)/pytest tests -m ray
+
+test-of-the-rest: install
+	$(BIN)/pytest tests -m "not ray"
 
 lint: install
 	$(BIN)/ruff check .

@@ -30,7 +30,7 @@ from raypipe.pipeline.train.batches import Batches, LocalBatches
 from raypipe.pipeline.train.config import TrainJob
 from raypipe.pipeline.train.job import begin
 from raypipe.pipeline.train.readers import Reader, as_columns, open_reader, split_rows
-from tests.backbones.test_stylegan2_recipe import flat
+from tests.backbones.recipe_states import flat
 from tests.pipeline.train.made_up import celeba_folder
 from tests.pipeline.train.test_job import CPU, job_for
 

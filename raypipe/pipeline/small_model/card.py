@@ -66,8 +66,8 @@ def _beginning(record: Mapping[str, Any]) -> list[str]:
         return []
     return [
         "Its generator and encoder did not begin from nothing: they were an autoencoder at first, trained on a CPU for",
-        "25 minutes (`python -m raypipe.pipeline.train_standin`), and went further by the recipes below, in this order,",
-        "with a discriminator that began anew. That is what a CPU allows in hours, far less than such networks want.",
+        "25 minutes (`python -m raypipe.pipeline.train_standin`). Then they went further by the recipes below, in this",
+        "order, with a discriminator that began anew: what a CPU allows in hours, far less than such networks want.",
         "",
     ]
 
