@@ -30,7 +30,7 @@ def test_a_model_with_all_parts_comes_out_and_is_described(tmp_path: Path) -> No
     assert f"PSNR {record['measured']['psnr_db']} dB" in card
     assert [
         card.count(f"| {name} |") for name in ("attributes", "identity", "e4e", "autoencoder", "sparse_directions")
-    ] == [1] * 4
+    ] == [1] * 5
 
 
 @pytest.mark.parametrize("further", ["", "small"])
