@@ -13,6 +13,7 @@ from raypipe import catalog, storage
 from raypipe.backbones.identity.foreign import identity_part_of_state, is_identity_state
 from raypipe.backbones.perceptual.foreign import is_trunk_state, lpips_part_of_states
 from raypipe.backbones.psp.foreign import encoder_checkpoint_parts, is_encoder_checkpoint
+from raypipe.backbones.stargan2.foreign import is_stargan2_checkpoint, stargan2_parts
 from raypipe.backbones.stylegan2.foreign import model_of_checkpoint, model_of_pickle
 from raypipe.backbones.stylegan2.foreign_reading import is_torch_file, read_pickle, read_torch
 from raypipe.errors import BadWeights, WrongUsage
@@ -24,6 +25,9 @@ FORMATS = (
     "pSp and e4e checkpoints",
     "identity networks: model_ir_se50.pth, MobileFaceNet, FaceNet (vggface2, casia-webface)",
     "torchvision's AlexNet and VGG-16 with the linear heads of LPIPS",
+    "StarGAN v2 checkpoints (nets_ema)",
+    "L2M-GAN checkpoints (nets_ema)",
+    "torchvision's ResNet-18",
     "cluster centres of Retrieve in Style (.npz)",
 )
 
@@ -131,6 +135,11 @@ def _of_torch(tree: Any) -> Found | None:
         return Found("identity network", {"identity": identity_part_of_state(tree)})
     if isinstance(tree, Mapping) and is_trunk_state(tree):
         raise BadWeights("a trunk of LPIPS is of use only with its linear heads: name their file as well (--heads)")
+    if is_stargan2_checkpoint(tree):
+        parts, remarks = stargan2_parts(tree)
+        return Found("StarGAN v2 checkpoint", parts, tuple(remarks))
+    if (found := catalog.method_module("l2m_gan").imported(tree)) is not None:
+        return Found(found.format, found.parts, found.remarks)
     model = model_of_checkpoint(tree)
     return None if model is None else Found(model.format, model.parts, model.remarks)
 

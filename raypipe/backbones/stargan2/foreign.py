@@ -1,0 +1,139 @@
+"""Checkpoints of StarGAN v2 (clovaai/stargan-v2), ``*_nets_ema.ckpt``, as parts of a bundle.
+
+They hold a state dict for each network: ``generator``, ``mapping_network``, ``style_encoder`` and, where the generator
+has a high-pass filter, ``fan``. Our networks have their tensors' names. Sizes are read off the shapes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from raypipe.backbones.stargan2.config import DEEPEST, SIZES, GeneratorConfig, MappingConfig, StyleEncoderConfig
+from raypipe.backbones.stargan2.generator import PLAIN_BLOCKS
+from raypipe.backbones.stargan2.parts import (
+    GENERATOR_KIND,
+    MAPPING_KIND,
+    STYLE_ENCODER_KIND,
+    load_generator,
+    load_mapping,
+    load_style_encoder,
+)
+from raypipe.backbones.stargan2.readers import LAST
+from raypipe.config import as_dict
+from raypipe.errors import BadWeights, WrongUsage
+from raypipe.weights import Part
+
+Tensors = Mapping[str, Tensor]
+
+FILTER = "hpf.filter"
+CENTRE = 8.0
+"""Of the high-pass filter before it is divided."""
+
+NO_LANDMARKS = "the network of face landmarks is not read: pictures are drawn without the high-pass filter"
+
+
+def is_stargan2_checkpoint(tree: object) -> bool:
+    """Whether it is laid out as StarGAN v2's checkpoints are."""
+    return isinstance(tree, Mapping) and {"generator", "mapping_network", "style_encoder"} <= tree.keys()
+
+
+def stargan2_parts(tree: Mapping[str, object]) -> tuple[dict[str, Part], list[str]]:
+    """A checkpoint's content as ``stargan2_generator``, ``stargan2_mapping`` and ``stargan2_style_encoder``, and
+    remarks on what was left out.
+
+    Raises:
+        BadWeights: a network is incomplete, or of sizes that StarGAN v2 cannot have.
+    """
+    encoder = tensors_of(tree, "style_encoder")
+    encoder_config = style_encoder_config(encoder)
+    parts = {
+        "stargan2_generator": generator_part_of(tensors_of(tree, "generator"), encoder_config.size),
+        "stargan2_mapping": _mapping_part_of(tensors_of(tree, "mapping_network")),
+        "stargan2_style_encoder": Part(STYLE_ENCODER_KIND, as_dict(encoder_config), encoder),
+    }
+    load_style_encoder(parts["stargan2_style_encoder"], "cpu")
+    return parts, [NO_LANDMARKS] if "fan" in tree else []
+
+
+def tensors_of(tree: Mapping[str, object], name: str) -> Tensors:
+    """One network's state dict.
+
+    Raises:
+        BadWeights: it is something else.
+    """
+    state = tree[name]
+    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise BadWeights(f"{name} is not a dict of tensors")
+    return state
+
+
+def generator_part_of(state: Tensors, size: int) -> Part:
+    """A generator that was trained for pictures of ``size``; the filter's and other tensors without a use left out.
+
+    Raises:
+        BadWeights: as ``stargan2_parts``.
+    """
+    blocks = len({name.split(".")[1] for name in state if name.startswith("encode.")})
+    widths = [_shape(state, f"encode.{block}.conv2.weight")[0] for block in range(blocks)]
+    is_filtered = blocks - PLAIN_BLOCKS > int(math.log2(size // DEEPEST))
+    divisor = CENTRE / float(state[FILTER].max()) if FILTER in state else 1.0
+    try:
+        config = GeneratorConfig(
+            size=size,
+            style_dim=_shape(state, "decode.0.norm1.fc.weight")[1],
+            first_width=_shape(state, "from_rgb.weight")[0],
+            max_width=max(widths),
+            high_pass=divisor if is_filtered else 0.0,
+        )
+    except WrongUsage as error:
+        raise BadWeights(f"the generator's sizes are not StarGAN v2's: {error}") from error
+    used = {name: x for name, x in state.items() if name != FILTER and not name.startswith("attention.")}
+    part = Part(GENERATOR_KIND, as_dict(config), used)
+    load_generator(part, "cpu")
+    return part
+
+
+def style_encoder_config(state: Tensors) -> StyleEncoderConfig:
+    """Of a style encoder's tensors.
+
+    Raises:
+        BadWeights: as ``stargan2_parts``.
+    """
+    blocks = sum(name.startswith("shared.") and name.endswith(".conv2.weight") for name in state)
+    domains = sum(name.startswith("unshared.") and name.endswith(".weight") for name in state)
+    size = LAST * 2**blocks
+    if size not in SIZES or not domains:
+        raise BadWeights(f"a style encoder with {blocks} blocks and {domains} branches is not one of StarGAN v2's")
+    return StyleEncoderConfig(
+        size=size,
+        style_dim=_shape(state, "unshared.0.weight")[0],
+        domains=domains,
+        first_width=_shape(state, "shared.0.weight")[0],
+        max_width=max(_shape(state, f"shared.{block + 1}.conv2.weight")[0] for block in range(blocks)),
+    )
+
+
+def _mapping_part_of(state: Tensors) -> Part:
+    shared = sum(name.startswith("shared.") and name.endswith(".weight") for name in state)
+    own = sum(name.startswith("unshared.0.") and name.endswith(".weight") for name in state)
+    hidden, latent_dim = _shape(state, "shared.0.weight")
+    config = MappingConfig(
+        latent_dim=latent_dim,
+        style_dim=_shape(state, f"unshared.0.{2 * (own - 1)}.weight")[0],
+        domains=len({name.split(".")[1] for name in state if name.startswith("unshared.")}),
+        hidden=hidden,
+        shared_layers=shared,
+        own_layers=own,
+    )
+    part = Part(MAPPING_KIND, as_dict(config), state)
+    load_mapping(part, "cpu")
+    return part
+
+
+def _shape(state: Tensors, name: str) -> tuple[int, ...]:
+    if name not in state:
+        raise BadWeights(f"{name} is missing")
+    return tuple(state[name].shape)
