@@ -79,6 +79,14 @@ class Method(Protocol):
 
 
 @runtime_checkable
+class WholeVectors(Protocol):
+    """What a method offers beside the rest, if it stores less of a face than it could compare."""
+
+    def whole_vectors(self, space: str, columns: Columns) -> Tensor:
+        """[n, any width] float32: what ``search_vectors`` leaves something out of, compared in the same way."""
+
+
+@runtime_checkable
 class FeatureTransfer(Protocol):
     """What a method offers beside the rest, if faces can take single features from other faces with it."""
 

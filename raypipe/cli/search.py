@@ -66,6 +66,9 @@ def search_command(
         bool, typer.Option("--exclude-identity", help="Nor are other pictures of the same person.")
     ] = False,
     most_per_identity: Annotated[int, typer.Option(help="Hits of one person at most; 0: any number.")] = 0,
+    rerank: Annotated[
+        int, typer.Option(help="So many of the first hits in the order of whole vectors, where less is stored; slower.")
+    ] = 0,
     show: Annotated[str, typer.Option(help="Label columns to show, with commas; 'all' shows all.")] = "",
     explain: Annotated[bool, typer.Option("--explain", help="Where distances come from, and what was done.")] = False,
     as_json_text: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False,
@@ -102,6 +105,7 @@ def search_command(
         exclude_own=exclude_own,
         exclude_identity=exclude_identity,
         most_per_identity=most_per_identity,
+        rerank=rerank,
     )
     if queries:
         _answer_all(searcher, query, queries)

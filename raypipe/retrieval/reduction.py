@@ -85,6 +85,11 @@ class Reduction:
     def attribute_count(self) -> int:
         return int(len(self.mean) - self.axes.shape[1])
 
+    @property
+    def typical_distance(self) -> float:
+        """Of two of the rows that the axes were fitted to, in the mean, without preferences."""
+        return 2 * (TYPICAL_LENGTH * self.scale) ** 2
+
     def reduce(self, vectors_NW: Array) -> Reduced:
         centred = vectors_NW - self.mean
         rest = centred[:, self.attribute_count :]

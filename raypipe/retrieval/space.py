@@ -11,6 +11,7 @@ N rows, A attributes (coordinates), R numbers of the rest, W = A + R.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,7 @@ class Aim:
     """A target in one of an index's spaces; a query's distance is the sum of ``weight`` times each told distance.
 
     Raises:
-        WrongUsage: a weight that is not above 0 and at most 1000.
+        WrongUsage: a weight that is not a number above 0.
     """
 
     space: str
@@ -51,8 +52,8 @@ class Aim:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.weight <= WEIGHT_LIMIT:
-            raise WrongUsage(f"weight {self.weight!r} in {self.space!r} must be above 0 and at most {WEIGHT_LIMIT:g}")
+        if not 0.0 < self.weight < math.inf:
+            raise WrongUsage(f"weight {self.weight!r} in {self.space!r} must be a finite number above 0")
 
 
 @dataclass(frozen=True, eq=False)

@@ -104,12 +104,19 @@ class RetrieveInStyle:
         Raises:
             WrongUsage: no such space, or ``feature_styles`` is missing, of another shape or not finite.
         """
-        if space not in self.spaces:
-            raise WrongUsage(f"{space!r} is not a space of this method; spaces: {', '.join(self.spaces)}")
+        place = self._place(space)
         stored_NSd = finite_column(columns, FEATURE_STYLES, tuple(self._catalogue.axes.shape[:2]))
-        vectors_Nd = stored_NSd[:, self._catalogue.spaces.index(space)].float()
-        is_missing_N = (vectors_Nd == 0).all(1, keepdim=True)
-        return functional.normalize(torch.cat([vectors_Nd, is_missing_N.to(vectors_Nd)], dim=1), dim=1)
+        return _comparable(stored_NSd[:, place].float())
+
+    def whole_vectors(self, space: str, columns: Columns) -> Tensor:
+        """Equation 7, before anything is left out: [n,C+1] float32, of length 1. Takes the generator.
+
+        Raises:
+            WrongUsage: no such space, or ``w_plus`` is missing, of another shape or not finite.
+        """
+        place = self._place(space)
+        codes = finite_column(columns, "w_plus", self._code_shape)
+        return _comparable(torch.cat([self.full_vectors(some)[:, place] for some in self._view.batches(codes)]))
 
     def query(self, space: str, columns: Columns, query: Query) -> Tensor:
         """The same vectors; where ``query.references`` has a face for the feature, that face's.
@@ -178,6 +185,11 @@ class RetrieveInStyle:
         """The generator's picture of ``styles``, where there are any, or of ``w_plus``; ``source`` is not looked at."""
         return self._view.picture(self._styles(columns)).clamp(-1, 1)
 
+    def _place(self, space: str) -> int:
+        if space not in self.spaces:
+            raise WrongUsage(f"{space!r} is not a space of this method; spaces: {', '.join(self.spaces)}")
+        return self._catalogue.spaces.index(space)
+
     def _require_face(self, feature: str, given: FacesSeen, faces: int) -> None:
         if len(given.styles) not in (1, faces):
             told = f"{len(given.styles)} references of {feature} for {faces} faces"
@@ -204,3 +216,9 @@ class RetrieveInStyle:
     def _check_features(self, named: Mapping[str, Columns]) -> None:
         if unknown := [name for name in named if name not in self.features]:
             raise UnknownAttribute(f"{', '.join(unknown)}: unknown; this model's features: {', '.join(self.features)}")
+
+
+def _comparable(vectors_Nd: Tensor) -> Tensor:
+    """[n,d+1] of length 1; the last number is 1 where all others are 0: the face has no channel for the feature."""
+    is_missing_N = (vectors_Nd == 0).all(1, keepdim=True)
+    return functional.normalize(torch.cat([vectors_Nd, is_missing_N.to(vectors_Nd)], dim=1), dim=1)

@@ -22,6 +22,9 @@ LIKE_LIMIT = 16
 RANK_LIMIT = HITS_LIMIT - 2 * LIKE_LIMIT
 """Pages end here; room is left for the query's own faces, which are found and then left out."""
 
+RERANK_LIMIT = 1000
+"""A network may have to look at as many faces again."""
+
 MOVE_LIMIT = 1e6
 
 
@@ -69,6 +72,8 @@ class Like:
 class SearchQuery:
     """One question.
 
+    Distances of several spaces are added in the unit of the first: weights of 1 mean that all spaces matter alike.
+
     Attributes:
         face: what is looked for; None: only what ``like`` says.
         space: METHOD.SPACE, or SPACE where that is clear; "": the index's first.
@@ -82,6 +87,8 @@ class SearchQuery:
         exclude_own: faces of the index that are asked with are no hits.
         exclude_identity: nor are other pictures of the same persons.
         most_per_identity: hits of one person at most; 0: any number.
+        rerank: so many of the nearest by what is stored are put in the order of whole vectors, where a method stores
+            less; 0: none.
 
     Raises:
         WrongUsage: a number outside its range, or nothing to look for.
@@ -101,6 +108,7 @@ class SearchQuery:
     exclude_own: bool = True
     exclude_identity: bool = False
     most_per_identity: int = 0
+    rerank: int = 0
 
     def __post_init__(self) -> None:
         if self.face is None and not self.like:
@@ -123,6 +131,8 @@ class SearchQuery:
             raise WrongUsage(f"recall must be above 0 and at most 1, got {self.recall!r}")
         if self.most_per_identity < 0:
             raise WrongUsage(f"hits of one person: at least 1, or 0 for any number, got {self.most_per_identity}")
+        if not 0 <= self.rerank <= RERANK_LIMIT:
+            raise WrongUsage(f"from 0 to {RERANK_LIMIT:,} hits can be reranked, got {self.rerank}")
 
     @property
     def faces(self) -> tuple[Face, ...]:

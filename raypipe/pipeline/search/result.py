@@ -48,7 +48,7 @@ class SearchResult:
     Attributes:
         aims: what was looked for, in the order of each hit's parts.
         wanted: the intensities that were looked for, of the attributes that matter, on the scale of adjustments.
-        exact: certified: no row that may be a hit is nearer than these.
+        exact: certified: no row that may be a hit is nearer than these; never where hits were reranked.
         recall: what was asked for, or what the index was built for.
         more: there is another page.
         rows: that the filter leaves.
@@ -122,6 +122,7 @@ def _query_json(result: SearchResult) -> dict[str, Any]:
         "exclude_own": query.exclude_own,
         "exclude_identity": query.exclude_identity,
         "most_per_identity": query.most_per_identity,
+        "rerank": query.rerank,
     }
 
 

@@ -1,4 +1,7 @@
-"""Where coordinates stand between the ends of an adjustment: 0 is the least of all faces, 1 the most."""
+"""Numbers that can be compared: coordinates between the ends of an adjustment, distances of several spaces.
+
+On the scale of an adjustment 0 is the least of all faces and 1 the most.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from raypipe.contract import Columns, Method, Query
-from raypipe.retrieval.space import Array
+from raypipe.retrieval.index import Index
+from raypipe.retrieval.space import Array, told_unit
 
 
 @dataclass(frozen=True)
@@ -41,3 +45,13 @@ def scales_of(method: Method, space: str, columns: Columns, asked: Sequence[str]
         )
     places = {name: coordinates.index(name) for name in names}
     return {name: Scale(place, least[place], most[place]) for name, place in places.items()}
+
+
+def in_first_unit(index: Index, spaces: Sequence[str]) -> list[float]:
+    """For each space, what turns its distances into the first one's unit: two faces of the index are as far apart in
+    one as in the other, in the mean. Else a space of large numbers would decide alone."""
+    if not index.shards():
+        return [1.0] * len(spaces)
+    stored = index.shards()[0].spaces
+    typical = [told_unit(stored[name].space) * stored[name].reduction.typical_distance for name in spaces]
+    return [typical[0] / each for each in typical]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from raypipe.contract import Query
+from raypipe.contract import Query, WholeVectors
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.face_decoder import FaceConfig, FaceDecoder
 from raypipe.pipeline.index.codes import PART, ROW
@@ -20,8 +20,9 @@ from raypipe.pipeline.search.model import OpenedModel
 from raypipe.pipeline.search.names import check_attributes, check_columns, space_named
 from raypipe.pipeline.search.query import Face, FromCodes, FromIndex, FromPixels, SearchQuery
 from raypipe.pipeline.search.result import AskedAim, FoundFace, SearchResult
-from raypipe.pipeline.search.scales import Scale, scales_of
-from raypipe.pipeline.search.wishes import wish_of
+from raypipe.pipeline.search.scales import Scale, in_first_unit, scales_of
+from raypipe.pipeline.search.whole import PreparedAim, in_whole_order
+from raypipe.pipeline.search.wishes import page_of, wish_of
 from raypipe.retrieval.answer import Answer, Hit, Wish
 from raypipe.retrieval.filters import columns_of
 from raypipe.retrieval.index import Index, open_index
@@ -46,8 +47,13 @@ class Prepared:
     """A question as the engine takes it; ``scales`` of the attributes that matter."""
 
     question: _Question
-    targets: tuple[Aim, ...]
+    aims: tuple[PreparedAim, ...]
     scales: Mapping[str, Scale]
+
+    @property
+    def targets(self) -> tuple[Aim, ...]:
+        """What the engine is told."""
+        return tuple(prepared.aim for prepared in self.aims)
 
 
 class Searcher:
@@ -97,23 +103,25 @@ class Searcher:
         Raises:
             WrongUsage: it is beyond the last.
         """
-        question, manifest = prepared.question, self.index.manifest
+        question, manifest, started = prepared.question, self.index.manifest, time.perf_counter()
         query, scales = question.query, prepared.scales
-        shown, more = _page(query, answer)
+        hits = self._in_order(prepared, answer.hits)
+        rerank_ms = (time.perf_counter() - started) * 1e3
+        shown, more = page_of(query, hits)
         alive = {entry.name: entry.alive for entry in manifest.shards}
         return SearchResult(
             query=query,
             aims=question.aims,
             wanted={name: scale.intensity(prepared.targets[0].target.wanted) for name, scale in scales.items()},
             hits=self._found(shown, question.aims[0].space, scales, query.k * (query.page - 1) + 1),
-            exact=answer.certified,
+            exact=answer.certified and not query.rerank,
             recall=manifest.recall if query.recall is None else query.recall,
             more=more,
             rows=sum(explanation.rows for explanation in answer.explanations),
             covered=sum(alive[explanation.shard] for explanation in answer.explanations) / max(1, manifest.rows),
             explanations=tuple(answer.explanations),
             ask_ms=ms[0],
-            search_ms=ms[1],
+            search_ms=ms[1] + rerank_ms,
         )
 
     def cut_out(self, content: bytes, face: FaceConfig | None = None, name: str = "a picture") -> FromPixels:
@@ -155,6 +163,9 @@ class Searcher:
             AskedAim(space=space_named(aim.space, manifest), face=aim.face, weight=aim.weight) for aim in main + others
         )
         manifest.require({aim.space: self.model.binding(aim.space) for aim in aims})
+        methods = (self.model.method(aim.space.split(".", 1)[0]) for aim in aims)
+        if query.rerank and not any(isinstance(method, WholeVectors) for method in methods):
+            raise WrongUsage(f"nothing to rerank by: of {', '.join(aim.space for aim in aims)} all is stored")
         asked = [Query(adjust={}, prefer={}, references={})] * len(aims)
         if main:
             name = aims[0].space
@@ -165,17 +176,19 @@ class Searcher:
         return _Question(query, aims, tuple(asked))
 
     def _prepared(self, question: _Question, known: Mapping[str, Columns]) -> Prepared:
-        targets, scales = [], {}
+        factors = in_first_unit(self.index, [aim.space for aim in question.aims])
+        aims, scales = [], {}
         for i, (aim, asked) in enumerate(zip(question.aims, question.asked, strict=True)):
             name, space = aim.space.split(".", 1)
             method, columns = self.model.method(name), self._columns(aim.face, aim.space, known)
             with torch.no_grad():
                 vector = method.query(space, columns, asked)[0].cpu().numpy()
             told = self.index.manifest.spaces[aim.space].space
-            targets.append(Aim(aim.space, make_target(told, vector, asked.prefer), aim.weight))
+            target = Aim(aim.space, make_target(told, vector, asked.prefer), aim.weight * factors[i])
+            aims.append(PreparedAim(target, method, told, columns, asked))
             if i == 0:
                 scales = scales_of(method, space, columns, question.query.attributes_that_matter)
-        return Prepared(question, tuple(targets), scales)
+        return Prepared(question, tuple(aims), scales)
 
     def _answers(self, prepared: Sequence[Prepared]) -> list[Answer]:
         by_wish: dict[Wish, list[int]] = {}
@@ -188,6 +201,17 @@ class Searcher:
             found = self.index.search(queries, wish, asked=bindings, threads=self._threads)
             answers |= dict(zip(places, found, strict=True))
         return [answers[i] for i in range(len(prepared))]
+
+    def _in_order(self, prepared: Prepared, hits: Sequence[Hit]) -> list[Hit]:
+        """The hits that are not the query's own; the first of them reranked, if that was asked."""
+        query = prepared.question.query
+        own = query.own_ids if query.exclude_own else ()
+        others = [hit for hit in hits if hit.id not in own]
+        first, rest = others[: query.rerank], others[query.rerank :]
+        if not first:
+            return rest
+        codes = self.collection.columns([self._place(hit.shard, hit.row, hit.id) for hit in first])
+        return [*in_whole_order(first, prepared.aims, codes), *rest]
 
     def _columns(self, face: Face, space: str, known: Mapping[str, Columns]) -> Columns:
         method = space.split(".", 1)[0]
@@ -250,21 +274,6 @@ class Searcher:
             for row, labels in zip(some, shown.take(pa.array(some)).to_pylist(), strict=True):
                 told[shard, row] = labels
         return [told[hit.shard, hit.row] for hit in hits]
-
-
-def _page(query: SearchQuery, answer: Answer) -> tuple[list[Hit], bool]:
-    """The hits of the page that was asked for, and whether there is another one.
-
-    Raises:
-        WrongUsage: the page is beyond the last.
-    """
-    own = query.own_ids if query.exclude_own else ()
-    hits = [hit for hit in answer.hits if hit.id not in own]
-    first, last = query.k * (query.page - 1), query.k * query.page
-    if query.page > 1 and len(hits) <= first:
-        pages = -(-len(hits) // query.k)
-        raise WrongUsage(f"page {query.page} is beyond the end: {len(hits):,} hits are {pages:,} pages of {query.k}")
-    return hits[first:last], len(hits) > last
 
 
 def open_searcher(

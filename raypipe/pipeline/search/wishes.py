@@ -1,18 +1,20 @@
-"""Which rows may be hits, and how many, as the engine is told."""
+"""Which rows may be hits, and how many, as the engine is told; and which of its hits are shown."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.search.query import IDENTITY, SearchQuery
-from raypipe.retrieval.answer import Diversity, Wish
+from raypipe.retrieval.answer import Diversity, Hit, Wish
 from raypipe.retrieval.filters import AllOf, AnyOf, Filter, Not, Null, OneOf
 from raypipe.retrieval.index import Index
 
 
 def wish_of(query: SearchQuery, index: Index) -> Wish:
-    """One hit more than is shown: is there another page?
+    """One hit more than is shown or reranked: is there another page?
 
     The query's own faces are among the hits, for whoever asks to leave out, so that a batch of ids is one wish. Only
     where hits of a person are counted are they excluded: they must not count.
@@ -25,12 +27,25 @@ def wish_of(query: SearchQuery, index: Index) -> Wish:
     own = query.own_ids if query.exclude_own else ()
     counts = query.most_per_identity > 0
     return Wish(
-        k=query.k * query.page + 1 + (0 if counts else len(own)),
+        k=max(query.k * query.page, query.rerank) + 1 + (0 if counts else len(own)),
         condition=_condition(query, index),
         exclude=frozenset(own) if counts else frozenset(),
         diversity=Diversity(IDENTITY, query.most_per_identity) if counts else None,
         recall=query.recall,
     )
+
+
+def page_of(query: SearchQuery, hits: Sequence[Hit]) -> tuple[Sequence[Hit], bool]:
+    """The hits of the page that was asked for, and whether there is another one.
+
+    Raises:
+        WrongUsage: the page is beyond the last.
+    """
+    first, last = query.k * (query.page - 1), query.k * query.page
+    if query.page > 1 and len(hits) <= first:
+        pages = -(-len(hits) // query.k)
+        raise WrongUsage(f"page {query.page} is beyond the end: {len(hits):,} hits are {pages:,} pages of {query.k}")
+    return hits[first:last], len(hits) > last
 
 
 def _condition(query: SearchQuery, index: Index) -> Filter | None:

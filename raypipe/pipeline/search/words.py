@@ -31,7 +31,7 @@ def question_in_words(result: SearchResult) -> str:
 
 def answer_in_words(result: SearchResult) -> str:
     """How sure it is and what it took, in a line."""
-    sure = "exact" if result.exact else f"not certified: recall {result.recall:g} was asked"
+    sure = "exact" if result.exact else f"not certified: {_why_not(result)}"
     scanned = sum(explanation.scanned for explanation in result.explanations)
     shards = len(result.explanations)
     told = [
@@ -79,6 +79,12 @@ def label_text(value: object) -> str:
     if isinstance(value, float):
         return number(value)
     return "" if value is None else str(value)
+
+
+def _why_not(result: SearchResult) -> str:
+    if result.query.rerank:
+        return f"the first {result.query.rerank:,} by what is stored, in the order of whole vectors"
+    return f"recall {result.recall:g} was asked"
 
 
 def _aim_in_words(aim: AskedAim, is_one_of_many: bool) -> str:

@@ -16,6 +16,7 @@ from raypipe.pipeline.encode.dataset import Dataset
 from raypipe.pipeline.search.conditions import parse_condition
 from raypipe.pipeline.search.query import FromCodes, FromIndex, FromPixels, Like, SearchQuery
 from raypipe.pipeline.search.result import SearchResult, as_json
+from raypipe.pipeline.search.scales import in_first_unit
 from raypipe.pipeline.search.searcher import Searcher, open_searcher
 from raypipe.retrieval.changes import delete
 from raypipe.weights import open_bundle, save_bundle
@@ -67,9 +68,10 @@ def test_several_faces_in_several_spaces(collection: SmallCollection, searcher: 
     like = (Like("attributes", FromIndex(collection.id(5)), 20.0), Like(W_PLUS, FromIndex(collection.id(6)), 0.5))
     query = by_id(collection, 4, k=10, weight=2.0, like=like, prefer={"Smiling": 3})
     vectors = collection.vectors
+    variances = {name: collection.vectors[name].var(0).sum() for name in (W_PLUS, ATTRIBUTES)}
     total = (
         2.0 * collection.distances(W_PLUS, vectors[W_PLUS][4], {"Smiling": 3})
-        + 20.0 * collection.distances(ATTRIBUTES, vectors[ATTRIBUTES][5])
+        + 20.0 * variances[W_PLUS] / variances[ATTRIBUTES] * collection.distances(ATTRIBUTES, vectors[ATTRIBUTES][5])
         + 0.5 * collection.distances(W_PLUS, vectors[W_PLUS][6])
     )
     result = searcher.search(query)
@@ -77,6 +79,17 @@ def test_several_faces_in_several_spaces(collection: SmallCollection, searcher: 
     assert [aim.space for aim in result.aims] == [W_PLUS, ATTRIBUTES, W_PLUS]
     for hit in result.hits:
         assert sum(part.weight * part.distance for part in hit.parts) == pytest.approx(hit.distance)
+
+
+def test_no_space_drowns_another_whatever_its_numbers_are(searcher: Searcher, collection: SmallCollection) -> None:
+    """The mean distance of all pairs is the same in every space, and one space alone keeps its own."""
+    means = []
+    for name in (W_PLUS, ATTRIBUTES):
+        vectors = collection.vectors[name]
+        means.append(float(np.mean([((vectors - one) ** 2).sum(1).mean() for one in vectors])))
+    assert means[0] > 5 * means[1]
+    factors = in_first_unit(searcher.index, [W_PLUS, ATTRIBUTES, W_PLUS])
+    np.testing.assert_allclose(factors, [1.0, means[0] / means[1], 1.0], rtol=1e-5)
 
 
 def test_only_what_others_are_like(collection: SmallCollection, searcher: Searcher) -> None:
@@ -212,6 +225,7 @@ def test_the_result_is_json_and_stays_so(collection: SmallCollection, searcher: 
         ({"where": parse_condition("_row=1")}, WrongUsage, "no label column '_row'; there are"),
         ({"where": parse_condition("ident=1")}, WrongUsage, r"'ident' \(did you mean identity\?\)"),
         ({"where": parse_condition("hair>3")}, WrongUsage, "column 'hair' holds string"),
+        ({"rerank": 5}, WrongUsage, "nothing to rerank by: of sparse_directions.w_plus all is stored"),
         ({"face": FromIndex("nobody")}, WrongUsage, "1 of 1 ids are not in the index: nobody"),
         (
             {"face": FromPixels(np.zeros((8, 8, 3), np.uint8))},
@@ -245,6 +259,7 @@ def test_what_cannot_be_asked_of_this_index(
         ({"page": 0}, "page 0 of 20 hits"),
         ({"recall": 1.5}, "recall must be above 0"),
         ({"most_per_identity": -1}, "hits of one person"),
+        ({"rerank": 1001}, "from 0 to 1,000 hits can be reranked, got 1001"),
         ({"like": (Like("a", FromIndex("b")),) * 17}, "at most 16 other faces, got 17"),
     ],
 )
