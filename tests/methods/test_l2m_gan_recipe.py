@@ -18,7 +18,6 @@ from raypipe.blocks.randomness import Draws
 from raypipe.contract import Columns, DataFacts, Recipe, Share, Site
 from raypipe.errors import WrongUsage
 from raypipe.methods.l2m_gan import Config, build_recipe, load
-from raypipe.methods.l2m_gan.config import as_released
 from raypipe.methods.l2m_gan.head import HeadFit
 from raypipe.methods.l2m_gan.networks import load_l2m
 from raypipe.methods.l2m_gan.recipe import L2MGANRecipe
@@ -273,12 +272,25 @@ def test_numbers_and_samples_of_held_out_faces() -> None:
         recipe.evaluate([])
 
 
-def test_the_released_defaults_differ_where_they_do() -> None:
-    released = as_released(Config())
-    assert (released.style_weight, released.perceptual_weight, released.weight_decay) == (1.0, 1.0, 1e-4)
-    assert (Config().style_weight, Config().perceptual_weight, Config().weight_decay) == (2.0, 2.0, 0.0)
-    begun, decayed = build(), build(dataclasses.replace(TINY, weight_decay=10.0))
-    for recipe in (begun, decayed):
+def test_weight_decay_shrinks_the_weights() -> None:
+    plain, decayed = build(), build(dataclasses.replace(TINY, weight_decay=10.0))
+    for recipe in (plain, decayed):
         recipe.step(batches(1)[0])
-    lengths = [sum(float(x.square().sum()) for x in r.average.state_dict().values()) for r in (decayed, begun)]
+    lengths = [sum(float(x.square().sum()) for x in r.average.state_dict().values()) for r in (decayed, plain)]
     assert lengths[0] < lengths[1]
+
+
+def test_the_defaults_are_the_papers() -> None:
+    """Section 4.1."""
+    config = Config()
+    assert (config.batch, config.steps, config.learning_rate) == (8, 100_000, 1e-4)
+    weights = config.cycle_weight, config.style_weight, config.perceptual_weight, config.orthogonality_weight
+    assert weights == (1, 2, 2, 1)
+
+
+def test_without_a_choice_all_attributes_make_domains() -> None:
+    recipe = build(dataclasses.replace(TINY, attributes=()))
+    assert len(recipe.average.domains) == 8
+    facts = dataclasses.replace(FACTS, attributes=tuple("abcdef"))
+    with pytest.raises(WrongUsage, match="domains are of 1 to 5 attributes, all different; got a, b, c, d, e, f"):
+        build_recipe(dataclasses.replace(TINY, attributes=()), Site(data=facts, parts=attributes_part()))

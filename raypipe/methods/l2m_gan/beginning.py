@@ -45,7 +45,7 @@ def networks(config: L2MGANConfig, site: Site) -> tuple[L2MGAN, Discriminator]:
 def _new(config: L2MGANConfig, site: Site) -> L2MGAN:
     network = L2MGAN(
         L2MConfig(
-            attributes=config.attributes,
+            attributes=config.attributes or site.data.attributes,
             size=site.data.size,
             style_dim=config.style_dim,
             first_width=config.first_width,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from raypipe.errors import WrongUsage
 from raypipe.methods.l2m_gan.losses import ORTHOGONALITY
@@ -10,20 +10,20 @@ from raypipe.methods.l2m_gan.losses import ORTHOGONALITY
 
 @dataclass(frozen=True, kw_only=True)
 class L2MGANConfig:
-    """Defaults are the paper's, section 4.1, for 256 px; where it is silent, StarGAN v2's. ``as_released`` gives the
-    defaults of the authors' code, which has no training loop.
+    """Defaults are the paper's, section 4.1, for 256 px; where it is silent, StarGAN v2's. The authors' code, which
+    has no training loop, has as defaults ``style_weight`` and ``perceptual_weight`` 1 and ``weight_decay`` 1e-4.
 
     ``style_dim``, ``first_width`` and ``max_width`` are the networks', see ``stargan2.GeneratorConfig``.
 
     Attributes:
         batch: pictures of the global batch.
         accumulate: passes whose gradients make one step, to save memory.
-        attributes: of the data's; the domains are all combinations of their values.
+        attributes: of the data's, all of them if empty; the domains are all combinations of their values.
         warm_start: begin with the model's networks, for their attributes and sizes.
         mirror: whether half of the pictures are mirrored.
         shift: by how much of their side pictures are moved at most.
         learning_rate: of Adam, with betas 0 and 0.99; constant.
-        weight_decay: added to gradients. StarGAN v2's code has 1e-4.
+        weight_decay: times the weights is added to gradients. The paper does not mention it.
         cycle_weight, style_weight, perceptual_weight, orthogonality_weight: lambda of equation 7. 0 leaves a loss out.
         orthogonality: equation 6 (``l1``), or by inner products (``inner``), or only the first of them (``single``).
         r1_weight: of half the squared gradient of the discriminator at real pictures. The paper does not mention it,
@@ -38,7 +38,7 @@ class L2MGANConfig:
     batch: int = 8
     steps: int = 100_000
     accumulate: int = 1
-    attributes: tuple[str, ...] = ("Smiling",)
+    attributes: tuple[str, ...] = ()
     warm_start: bool = False
     mirror: bool = True
     shift: float = 0.0
@@ -86,16 +86,6 @@ class L2MGANConfig:
                 f"a batch of {self.batch} cannot be shared by {workers} workers x {self.accumulate} passes: "
                 f"give a multiple of {workers * self.accumulate}"
             )
-
-
-def as_released(config: L2MGANConfig) -> L2MGANConfig:
-    """The same with the weights that are the defaults of the authors' code."""
-    return replace(config, style_weight=1.0, perceptual_weight=1.0, weight_decay=1e-4)
-
-
-def small(config: L2MGANConfig) -> L2MGANConfig:
-    """The same with networks that a CPU can train, for 64 px: 1.2 million numbers."""
-    return replace(config, first_width=24, max_width=96, style_dim=32)
 
 
 _LEAST = (
