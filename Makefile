@@ -25,7 +25,7 @@ demo: install
 	$(BIN)/raypipe demo --out demo-out
 
 test: install lint browser ## both halves at once: tests of clusters mostly wait
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-of-clusters test-of-the-rest
+	$(MAKE) --no-print-directory --jobs=2 test-of-clusters test-of-the-rest
 
 test-of-clusters: install
 	$(BIN)/pytest tests -m ray
