@@ -43,6 +43,25 @@ class Plot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SheetRow:
+    """``pictures`` [n,3,h,w] in [-1,1] with a line under each; ``name``: the lines beside them."""
+
+    name: Sequence[str]
+    pictures: Tensor
+    captions: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """A page of pictures of one size. ``columns``: over them; all rows have so many."""
+
+    title: str
+    note: str
+    columns: Sequence[str]
+    rows: Sequence[SheetRow]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """A statement of the paper, whether it held here, and the numbers that say so."""
 
@@ -53,10 +72,12 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """``pictures``: name -> [rows, columns, 3, h, w] in [-1,1]. ``choices``: made where the paper leaves them open."""
+    """``pictures``: name -> [rows, columns, 3, h, w] in [-1,1]; ``sheets``: the same with words, a page each.
+    ``choices``: made where the paper leaves them open."""
 
     tables: Sequence[Table]
     plots: Sequence[Plot] = ()
     claims: Sequence[Claim] = ()
     pictures: Mapping[str, Tensor] = field(default_factory=dict)
+    sheets: Mapping[str, Sheet] = field(default_factory=dict)
     choices: Sequence[str] = ()

@@ -23,6 +23,7 @@ from raypipe.methods.retrieve_in_style.evaluation_search import (
     lists,
     overlaps_of_people,
 )
+from raypipe.methods.retrieve_in_style.evaluation_sheets import sheets
 from raypipe.methods.retrieve_in_style.evaluation_systems import EIS, RIS, RIS_CODE, WHOLE, System, systems_of
 from raypipe.methods.retrieve_in_style.evaluation_transfers import changes, draw_pairs, strips
 from raypipe.methods.retrieve_in_style.lens import FacesSeen, GeneratorView, Lens
@@ -33,7 +34,7 @@ from tests.methods.retrieve_in_style_data import codes, tiny_encoder, tiny_gener
 NAMES = ("Narrow_Eyes", "Smiling", "Bald", "Male")
 FEATURES = ("eyes", "mouth", "hair")
 CONFIG = EvaluationConfig(
-    queries=30, results=2, people_queries=10, people_results=3, eis_faces=8, pairs=3, groups=(2, 4)
+    queries=30, results=2, people_queries=10, people_results=3, eis_faces=8, pairs=3, groups=(2, 4), sheets=2
 )
 
 
@@ -161,6 +162,29 @@ def test_changes_are_counted_inside_and_outside(parts: dict[str, Part], systems:
     assert drawn.shape == (3, 6, 3, 16, 16)
 
 
+def test_a_sheet_shows_the_query_the_nearest_and_the_furthest_of_each_feature(
+    parts: dict[str, Part], systems: dict[str, System]
+) -> None:
+    """Every face's picture is its number, so that pictures tell who was found."""
+    some = gallery(seen(parts))
+    images = torch.arange(60, dtype=torch.uint8)[:, None, None, None].expand(60, 4, 4, 3)
+    pages = sheets(some, images, [systems[RIS], systems[EIS]], ("eyes", "pose"), count=2)
+    assert list(pages) == ["retrieval-1", "retrieval-2"]
+    page = pages["retrieval-2"]
+    assert [tuple(row.name) for row in page.rows] == [("eyes", RIS), ("eyes", EIS), ("pose", RIS)]
+    for row, system in zip(page.rows[:2], (systems[RIS], systems[EIS]), strict=True):
+        shown = to_pixels(row.pictures)[:, 0, 0, 0].tolist()
+        vectors = system.vectors(some.faces, "eyes")
+        distances = 1 - vectors @ vectors[29]
+        order = [face for face in distances.argsort(stable=True).tolist() if face != 29]
+        assert shown == [29, *order[:5], order[-1], order[-2]]
+        assert len(row.captions) == len(page.columns) == len(shown)
+        assert row.captions[0] == ""
+        for face, caption in zip(shown[1:], row.captions[1:], strict=True):
+            assert float(caption.removesuffix(" *")) == pytest.approx(float(distances[face]), abs=0.006)
+            assert caption.endswith("*") == bool(some.people[face] == some.people[29])
+
+
 def test_a_whole_evaluation(parts: dict[str, Part]) -> None:
     random = torch.Generator().manual_seed(0)
 
@@ -176,6 +200,7 @@ def test_a_whole_evaluation(parts: dict[str, Part]) -> None:
     assert all(0 <= cell <= 100 for row in report.tables[0].rows for cell in row[1:] if isinstance(cell, float))
     assert len(report.claims) == 2 * len(FEATURES) + 1
     assert report.pictures["transfers"].shape[:2] == (4, 6)
+    assert list(report.sheets) == ["retrieval-1", "retrieval-2"]
     again = evaluate(CONFIG, faces, parts, torch.device("cpu"))
     assert again.tables == report.tables
     few = Faces(NAMES, columns(10, 1), columns(4, 2), columns(15, 3))

@@ -1,4 +1,4 @@
-"""The evaluation of paper 2: tables 1 and 2, figures 8, 9 and 10, and what made-up faces let one measure beside."""
+"""The evaluation of paper 2: tables 1 and 2, figures 7 to 10 and 12, and what made-up faces let one measure beside."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from raypipe.methods.retrieve_in_style.evaluation_search import (
     overlaps_of_people,
     searched_features,
 )
+from raypipe.methods.retrieve_in_style.evaluation_sheets import sheets
 from raypipe.methods.retrieve_in_style.evaluation_systems import EIS, RIS, RIS_CODE, System, systems_of
 from raypipe.methods.retrieve_in_style.evaluation_transfers import changes, draw_pairs, strips
 from raypipe.methods.retrieve_in_style.lens import FacesSeen, GeneratorView, Lens
@@ -52,6 +53,7 @@ class EvaluationConfig:
         pairs: made-up faces that get features of as many others.
         groups: into how many clusters faces are divided by what their channels contribute to a feature.
         top_share: of all channels, how many are compared between these clusters; the paper's 100 of 9088.
+        sheets: queries whose results are shown, a page each.
     """
 
     queries: int = 1000
@@ -66,12 +68,15 @@ class EvaluationConfig:
     pairs: int = 64
     groups: tuple[int, ...] = (2, 5, 10, 20, 50, 100)
     top_share: float = 100 / 9088
+    sheets: int = 4
     seed: int = 0
 
     def __post_init__(self) -> None:
         least = min(self.queries, self.results, self.people_queries, self.people_results, self.eis_faces, self.pairs)
         if least < 1:
             raise WrongUsage("queries, results, people_queries, people_results, eis_faces and pairs must be at least 1")
+        if self.sheets < 0:
+            raise WrongUsage(f"sheets must be at least 0, got {self.sheets}")
 
     @property
     def longest(self) -> int:
@@ -122,6 +127,7 @@ def measure(config: EvaluationConfig, faces: Faces, parts: Mapping[str, Part], d
         ratios=_ratios(config, gallery, catalogue, features),
         eis_channels=_channels(systems, catalogue),
         strips=strips(view, systems[0], pairs, shown, side=side),
+        sheets=sheets(gallery, images, [s for s in systems if s.name in (RIS, EIS)], shown, count=config.sheets),
     )
 
 

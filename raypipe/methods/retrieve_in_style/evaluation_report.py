@@ -12,7 +12,7 @@ from torch import Tensor
 from raypipe.methods.retrieve_in_style.evaluation_search import Kept
 from raypipe.methods.retrieve_in_style.evaluation_systems import EIS, RIS
 from raypipe.methods.retrieve_in_style.evaluation_transfers import Change
-from raypipe.report import Cell, Claim, Line, Plot, Report, Table
+from raypipe.report import Cell, Claim, Line, Plot, Report, Sheet, Table
 
 PAPER_SCORES: Mapping[str, Mapping[str, float]] = {
     "RIS": {"eyes": 96.3, "nose": 100.0, "mouth": 81.1, "hair": 97.5},
@@ -37,6 +37,7 @@ class Results:
         ratios: of channels that all clusters of faces share, by feature and number of clusters.
         eis_channels: of each feature.
         strips: transfers to look at, [features, columns, 3, h, w].
+        sheets: searches to look at, by the names of their pages.
     """
 
     features: tuple[str, ...]
@@ -51,6 +52,7 @@ class Results:
     ratios: Mapping[str, Mapping[int, float]]
     eis_channels: Mapping[str, int]
     strips: Tensor
+    sheets: Mapping[str, Sheet]
 
 
 def report_of(results: Results) -> Report:
@@ -66,6 +68,7 @@ def report_of(results: Results) -> Report:
         plots=[_ratios(results)],
         claims=[*_score_claims(results), *_people_claims(results), *_change_claims(results)],
         pictures={"transfers": results.strips},
+        sheets=results.sheets,
         choices=_choices(results),
     )
 

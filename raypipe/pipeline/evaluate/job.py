@@ -26,6 +26,7 @@ from raypipe.pipeline.evaluate.charts import chart_png
 from raypipe.pipeline.evaluate.config import EvaluateConfig
 from raypipe.pipeline.evaluate.faces import Watch, gather_faces
 from raypipe.pipeline.evaluate.plain import as_plain, file_name
+from raypipe.pipeline.evaluate.sheets import sheet_png
 from raypipe.pipeline.train.logs import grid_png
 from raypipe.report import Report
 from raypipe.weights import Bundle, open_bundle
@@ -104,6 +105,7 @@ def _bundles(models: tuple[str, ...]) -> dict[str, Bundle]:
 
 def _write(out: str, report: Report, run: Mapping[str, Any], say: Say) -> tuple[str, ...]:
     files = {f"{name}.png": grid_png(pictures) for name, pictures in report.pictures.items() if len(pictures)}
+    files |= {f"{name}.png": sheet_png(sheet) for name, sheet in report.sheets.items()}
     try:
         files |= {f"{file_name(plot.title)}.png": chart_png(plot) for plot in report.plots}
     except WrongUsage as error:

@@ -15,7 +15,7 @@ def as_plain(report: Report) -> dict[str, Any]:
         "claims": [vars(claim) for claim in report.claims],
         "tables": [_table(table) for table in report.tables],
         "plots": [_plot(plot) for plot in report.plots],
-        "pictures": list(report.pictures),
+        "pictures": [*report.pictures, *report.sheets],
         "choices": list(report.choices),
     }
 

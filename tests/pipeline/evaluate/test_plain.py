@@ -7,7 +7,7 @@ import json
 import torch
 
 from raypipe.pipeline.evaluate.plain import as_plain, file_name
-from raypipe.report import Claim, Line, Plot, Report, Table
+from raypipe.report import Claim, Line, Plot, Report, Sheet, Table
 
 
 def test_a_report_is_json_without_nan() -> None:
@@ -16,6 +16,7 @@ def test_a_report_is_json_without_nan() -> None:
         plots=[Plot(title="P", x_label="x", y_label="y", lines=[Line(name="l", x=[1], y=[float("inf")])])],
         claims=[Claim(statement="s", holds=False, evidence="e")],
         pictures={"faces": torch.zeros(1, 1, 3, 4, 4)},
+        sheets={"page": Sheet(title="S", note="", columns=("a",), rows=())},
         choices=("c",),
     )
     told = json.loads(json.dumps(as_plain(report), allow_nan=False))
@@ -24,7 +25,7 @@ def test_a_report_is_json_without_nan() -> None:
     ]
     assert told["plots"][0]["lines"] == [{"name": "l", "x": [1], "y": [None], "spread": []}]
     assert told["claims"] == [{"statement": "s", "holds": False, "evidence": "e"}]
-    assert (told["pictures"], told["choices"]) == (["faces"], ["c"])
+    assert (told["pictures"], told["choices"]) == (["faces", "page"], ["c"])
 
 
 def test_titles_become_file_names() -> None:

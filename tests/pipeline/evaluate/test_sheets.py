@@ -1,0 +1,41 @@
+"""Pages of pictures."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import torch
+from PIL import Image
+
+from raypipe.pipeline.evaluate.sheets import GAP, HEADING, LINE, MARGIN, ROW, SIDE, sheet_png
+from raypipe.report import Sheet, SheetRow
+
+
+def page(*rows: SheetRow, columns: int = 3, title: str = "A title") -> np.ndarray:
+    sheet = Sheet(title=title, note="a note", columns=["over"] * columns, rows=rows)
+    return np.asarray(Image.open(io.BytesIO(sheet_png(sheet))).convert("RGB")).astype(int)
+
+
+def row(*lightness: float, name: tuple[str, ...] = ("eyes", "us")) -> SheetRow:
+    pictures = torch.tensor(lightness)[:, None, None, None].expand(-1, 3, 8, 8)
+    return SheetRow(name=name, pictures=pictures, captions=["0.25"] * len(lightness))
+
+
+def test_every_picture_is_in_its_row_and_column() -> None:
+    drawn = page(row(-1.0, 0.0, 0.5), row(0.5, -1.0, 0.0))
+    assert drawn.shape[0] == 2 * MARGIN + HEADING + 2 * ROW
+    first = drawn.shape[1] - MARGIN - 3 * (SIDE + GAP)
+    for number, expected in enumerate([(0, 128, 191), (191, 0, 128)]):
+        middle = MARGIN + HEADING + number * ROW + SIDE // 2
+        centres = [first + place * (SIDE + GAP) + SIDE // 2 for place in range(3)]
+        np.testing.assert_allclose(drawn[middle, centres, 0], expected, atol=1)
+        under = drawn[middle + SIDE // 2 + 1 : middle + SIDE // 2 + LINE, centres[0] - 20 : centres[0] + 20]
+        assert under.min() < 160, "its caption"
+        beside = drawn[MARGIN + HEADING + number * ROW :][:LINE, MARGIN : MARGIN + 30]
+        assert beside.min() < 100, "its name"
+
+
+def test_a_long_title_widens_the_page_and_no_row_is_no_error() -> None:
+    narrow, wide = page(columns=1), page(columns=1, title="A title " * 20)
+    assert wide.shape[1] > narrow.shape[1]
