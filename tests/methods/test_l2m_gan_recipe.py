@@ -294,3 +294,32 @@ def test_without_a_choice_all_attributes_make_domains() -> None:
     facts = dataclasses.replace(FACTS, attributes=tuple("abcdef"))
     with pytest.raises(WrongUsage, match="domains are of 1 to 5 attributes, all different; got a, b, c, d, e, f"):
         build_recipe(dataclasses.replace(TINY, attributes=()), Site(data=facts, parts=attributes_part()))
+
+
+def test_it_learns_to_change_what_the_label_says_and_to_keep_the_rest() -> None:
+    """Coloured squares, no two faces the same; below them a mouth that is bright where they smile and else dark."""
+    config = Config(
+        batch=16,
+        style_dim=4,
+        first_width=8,
+        max_width=16,
+        perceptual_weight=0.0,
+        learning_rate=2e-3,
+        ema_half_life_images=60.0,
+    )
+    recipe = build_recipe(config, Site(data=dataclasses.replace(FACTS, attributes=("Smiling",))))
+    random = torch.Generator().manual_seed(0)
+
+    def faces(rows: int) -> Columns:
+        labels = (torch.rand(rows, 1, generator=random) < 0.5).float()
+        colours = torch.rand(rows, 3, 4, 4, generator=random) * 0.8 - 0.4
+        images = colours.repeat_interleave(8, 2).repeat_interleave(8, 3)
+        images[:, :, 20:28, 8:24] = 1.6 * labels[:, :, None, None] - 0.8
+        return {"image": images, "labels": labels}
+
+    first, *_, last = (recipe.step(faces(16)) for _ in range(45))
+    assert float(last["cycle"]) < 0.6 * float(first["cycle"])
+    _, _, without, smiling = recipe.samples(faces(32)).unbind(1)
+    change = smiling - without
+    assert float(change[:, :, 20:28, 8:24].mean()) > 0.3
+    assert float(change[:, :, :16].mean().abs()) < 0.1
