@@ -22,6 +22,7 @@ app = LazyGroup(
         LazyCommand("serve", "raypipe.cli.serve:serve_command", "Search and edits over HTTP, with a web page."),
         LazyCommand("edit", "raypipe.cli.edit:edit_command", "Change attributes of a face."),
         LazyCommand("transfer", "raypipe.cli.transfer:transfer_command", "Eyes, hair or pose of another face."),
+        LazyCommand("translate", "raypipe.cli.translate:translate_command", "A face as a member of another domain."),
         LazyCommand(
             "evaluate", "raypipe.cli.evaluate:evaluate_command", "A paper's tables on your faces, and what holds."
         ),

@@ -16,10 +16,13 @@ from raypipe.contract import Columns, Method
 from raypipe.errors import ModelMismatch, WrongUsage
 from raypipe.pipeline.encode.dataset import PLAN, Dataset
 from raypipe.pipeline.encode.face_decoder import FaceConfig, FaceDecoder
-from raypipe.pipeline.loading import load_method, methods_of, only_method, represent, shared_inputs
+from raypipe.pipeline.loading import method_that, represent, shared_inputs
 from raypipe.pipeline.reconstruct import original
 from raypipe.pipeline.train.logs import grid_png
 from raypipe.weights import Bundle, open_bundle
+
+ID_MARK = "id:"
+"""What the id of a row begins with, where the path of a picture may stand as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,22 +58,25 @@ def edit(config: EditConfig, device: str) -> bytes:
         ModelMismatch: the dataset was encoded by another model.
     """
     bundle = open_bundle(config.model)
-    method = _method(bundle, config.method, device)
-    edits = [parse_edit(text, method.attributes) for text in config.edits]
-    if config.image_id:
-        face = face_of_dataset(config.source, config.image_id, method, bundle, device)
-    else:
-        face = face_of_picture(config.source, config.face, method, bundle, device)
+    method, attributes = method_that(lambda each: each.attributes or None, bundle, config.method, device)
+    edits = [parse_edit(text, attributes) for text in config.edits]
+    where = f"{ID_MARK}{config.image_id}" if config.image_id else config.source
+    face = face_at(where, config.source, config.face, method, bundle, device)
     if not config.strip:
         return grid_png(_render(method, face, edits)[None])
     rows = [[single] for single in edits] + ([list(edits)] if len(edits) > 1 else [])
     return grid_png(torch.stack([_strip(method, face, row, config.strip) for row in rows]))
 
 
-def _method(bundle: Bundle, asked: str, device: str) -> Method:
-    names = (asked,) if asked else methods_of(bundle)
-    loaded = {name: load_method(name, bundle, device) for name in names}
-    return loaded[only_method(bundle, [name for name, method in loaded.items() if method.attributes], asked)]
+def face_at(where: str, dataset: str, config: FaceConfig, method: Method, bundle: Bundle, device: str) -> Face:
+    """The face of a picture, or, where ``where`` is an id with its mark, of a row of the dataset.
+
+    Raises:
+        WrongUsage, ModelMismatch: as ``face_of_picture`` and ``face_of_dataset``.
+    """
+    if where.startswith(ID_MARK):
+        return face_of_dataset(dataset, where.removeprefix(ID_MARK), method, bundle, device)
+    return face_of_picture(where, config, method, bundle, device)
 
 
 def face_of_picture(file: str, config: FaceConfig, method: Method, bundle: Bundle, device: str) -> Face:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from raypipe.backbones.psp import load_encoder
 from raypipe.contract import Columns, Method
 from raypipe.errors import BadWeights, WrongUsage
 from raypipe.weights import Bundle
+
+T = TypeVar("T")
 
 SHARED_INPUTS = ("image", "w_plus")
 """What faces are described with before any method sees them; ``w_plus`` is the inversion encoder's."""
@@ -51,6 +54,22 @@ def only_method(bundle: Bundle, able: Sequence[str], asked: str) -> str:
             f"give one with --method: {', '.join(able or catalog.method_names())}"
         )
     return able[0]
+
+
+def method_that(
+    offers: Callable[[Method], T | None], bundle: Bundle, asked: str, device: str | torch.device
+) -> tuple[Method, T]:
+    """The method that was asked for, or the model's only one that offers something; and what it offers.
+
+    Raises:
+        WrongUsage: it does not offer that; or none or several do, and none was asked for.
+        BadWeights: as ``load_method``.
+    """
+    loaded = {name: load_method(name, bundle, device) for name in ([asked] if asked else methods_of(bundle))}
+    able = {name: offered for name, method in loaded.items() if (offered := offers(method)) is not None}
+    if (name := only_method(bundle, list(able), asked)) not in able:
+        raise WrongUsage(f"method {name!r} does not offer this")
+    return loaded[name], able[name]
 
 
 def shared_inputs(

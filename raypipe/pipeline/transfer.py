@@ -12,13 +12,12 @@ from torch import Tensor
 
 from raypipe.contract import Columns, FeatureTransfer, Method
 from raypipe.errors import UnknownAttribute, WrongUsage
-from raypipe.pipeline.edit import Face, face_of_dataset, face_of_picture
+from raypipe.pipeline.edit import ID_MARK, Face, face_at
 from raypipe.pipeline.encode.face_decoder import FaceConfig
-from raypipe.pipeline.loading import load_method, methods_of, only_method
+from raypipe.pipeline.loading import method_that
 from raypipe.pipeline.train.logs import grid_png
-from raypipe.weights import Bundle, open_bundle
+from raypipe.weights import open_bundle
 
-ID_MARK = "id:"
 WHOLE = 1.0
 
 
@@ -64,13 +63,13 @@ def transfer(config: TransferConfig, device: str) -> bytes:
         ModelMismatch: the dataset was encoded by another model.
     """
     bundle = open_bundle(config.model)
-    method, features = _method(bundle, config.method, device)
+    method, features = method_that(_transferring, bundle, config.method, device)
     named = _references(config.like, features.features)
     strengths = dict.fromkeys(named, features.usual_strength) | _strengths(config.strengths, tuple(named))
-    source = f"{ID_MARK}{config.image_id}" if config.image_id else config.source
-    face_of = partial(_face, config=config, method=method, bundle=bundle, device=device)
-    references = {name: face_of(where) for name, where in named.items()}
-    work = _Transfer(method, features, face_of(source), references, strengths)
+    open_face = partial(face_at, dataset=config.source, config=config.face, method=method, bundle=bundle, device=device)
+    face = open_face(f"{ID_MARK}{config.image_id}" if config.image_id else config.source)
+    references = {name: open_face(where) for name, where in named.items()}
+    work = _Transfer(method, features, face, references, strengths)
     if not config.strip:
         return grid_png(_render(work, tuple(references), WHOLE)[None])
     rows: list[tuple[str, ...]] = [(name,) for name in references]
@@ -78,15 +77,8 @@ def transfer(config: TransferConfig, device: str) -> bytes:
     return grid_png(torch.stack([_strip(work, row, config.strip) for row in rows]))
 
 
-def _method(bundle: Bundle, asked: str, device: str) -> tuple[Method, FeatureTransfer]:
-    names = (asked,) if asked else methods_of(bundle)
-    loaded = {name: load_method(name, bundle, device) for name in names}
-    able = [name for name, method in loaded.items() if isinstance(method, FeatureTransfer)]
-    name = only_method(bundle, able, asked)
-    method = loaded[name]
-    if not isinstance(method, FeatureTransfer):
-        raise WrongUsage(f"method {name!r} transfers nothing from one face to another")
-    return method, method
+def _transferring(method: Method) -> FeatureTransfer | None:
+    return method if isinstance(method, FeatureTransfer) else None
 
 
 def _references(texts: Sequence[str], features: tuple[str, ...]) -> dict[str, str]:
@@ -119,12 +111,6 @@ def _strengths(texts: Sequence[str], named: tuple[str, ...]) -> dict[str, float]
         if not math.isfinite(strengths[name]):
             raise WrongUsage(f"--strength {text!r}: the number must be finite")
     return strengths
-
-
-def _face(where: str, *, config: TransferConfig, method: Method, bundle: Bundle, device: str) -> Face:
-    if where.startswith(ID_MARK):
-        return face_of_dataset(config.source, where.removeprefix(ID_MARK), method, bundle, device)
-    return face_of_picture(where, config.face, method, bundle, device)
 
 
 def _strip(work: _Transfer, names: tuple[str, ...], count: int) -> Tensor:
