@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +116,12 @@ def test_the_command_writes_the_picture(model: Path, files: list[Path], tmp_path
         app([*arguments, "--out", "out.jpg"], standalone_mode=False)
 
 
-@pytest.mark.filterwarnings("always:a reference for")
 def test_the_command_says_if_a_reference_seems_to_be_of_another_domain(
     model: Path, files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["translate", str(files[0]), "--model", str(model), "--out", str(tmp_path / "out.png")]
-    for domain in ("not Smiling, not Male", "Smiling, Male"):  # it is not of both
-        app([*arguments, "--to", domain, "--reference", str(files[1])], standalone_mode=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        for domain in ("not Smiling, not Male", "Smiling, Male"):  # it is not of both
+            app([*arguments, "--to", domain, "--reference", str(files[1])], standalone_mode=False)
     assert "raypipe: a reference for" in capsys.readouterr().err
