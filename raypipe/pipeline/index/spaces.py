@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from raypipe.contract import Method, SearchSpace
+from raypipe.contract import Columns, Method, SearchSpace
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.binding import binding_of
 from raypipe.pipeline.loading import Completed, load_method, methods_of
@@ -27,12 +27,13 @@ class Spaces:
     bindings: Mapping[str, Binding]
 
     def columns(self, stored: Sequence[str]) -> list[str]:
-        """Which of the stored code columns are needed: the shared inputs, and what the methods themselves added.
+        """Which of the stored code columns are needed: the shared inputs, and what the methods themselves added. Of
+        pictures nothing is stored but what methods made of them.
 
         Raises:
             WrongUsage: some are missing.
         """
-        needed = {need for method in self.methods.values() for need in method.needs}
+        needed = {need for method in self.methods.values() for need in method.needs if need != "image"}
         if missing := sorted(needed - set(stored)):
             raise WrongUsage(
                 f"the codes have no {', '.join(missing)}, which the spaces {', '.join(self.forms)} need; "
@@ -41,10 +42,18 @@ class Spaces:
         return [name for name in stored if name in needed or name not in ("image", "w_plus")]
 
     def vectors(self, codes: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, Array]:
-        """Of N faces: float32 [N,W] for each space. What a method adds and the dataset lacks is computed."""
+        """Of N faces: float32 [N,W] for each space. What a method adds and the dataset lacks is computed, if it
+        has what that takes.
+
+        Raises:
+            WrongUsage: a column is missing that cannot be computed.
+        """
         stored = {name: torch.from_numpy(values) for name, values in codes.items()}
         with torch.no_grad():
-            complete = {name: Completed(method, stored) for name, method in self.methods.items()}
+            complete: Mapping[str, Columns] = {
+                name: Completed(method, stored) if set(method.needs) <= set(stored) else stored
+                for name, method in self.methods.items()
+            }
             return {
                 name: self.methods[bound.method].search_vectors(bound.space, complete[bound.method]).numpy()
                 for name, bound in self.bindings.items()
