@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from raypipe.backbones.perceptual.resnet18 import load_resnet18
 from raypipe.errors import BadWeights
 from raypipe.methods.l2m_gan import imported, load
-from raypipe.methods.l2m_gan.resnet18 import load_resnet18
 from raypipe.pipeline.import_weights import import_weights
 from raypipe.weights import open_bundle
 from tests.backbones.stargan2_layouts import published

@@ -21,8 +21,8 @@ from raypipe.backbones.stargan2 import (
     StyleEncoderConfig,
     of_domain,
 )
+from raypipe.backbones.stargan2.domains import Domains
 from raypipe.errors import BadWeights, WrongUsage
-from raypipe.methods.l2m_gan.domains import Domains
 from raypipe.methods.l2m_gan.losses import distance, orthogonality_inner, orthogonality_l1, orthogonality_single
 from raypipe.methods.l2m_gan.networks import L2MConfig, StyleTransformer, l2m_part, load_l2m
 from tests.l2m_models import tiny_network

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raypipe.backbones.attributes import AttributeNet, AttributeNetConfig, attribute_part
+from raypipe.backbones.perceptual.resnet18 import ResNet18, ResNet18Config, load_resnet18, resnet18_part
 from raypipe.backbones.stargan2 import of_domain
 from raypipe.blocks.randomness import Draws
 from raypipe.contract import Columns, DataFacts, Recipe, Share, Site
@@ -21,7 +22,6 @@ from raypipe.methods.l2m_gan import Config, build_recipe, load
 from raypipe.methods.l2m_gan.head import HeadFit
 from raypipe.methods.l2m_gan.networks import load_l2m
 from raypipe.methods.l2m_gan.recipe import L2MGANRecipe
-from raypipe.methods.l2m_gan.resnet18 import ResNet18, ResNet18Config, load_resnet18, resnet18_part
 from raypipe.weights import Part
 from tests.share_workers import run_with_workers
 

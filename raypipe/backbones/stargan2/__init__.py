@@ -6,7 +6,7 @@ from raypipe.backbones.stargan2.config import (
     MappingConfig,
     StyleEncoderConfig,
 )
-from raypipe.backbones.stargan2.domains import of_domain
+from raypipe.backbones.stargan2.domains import Domains, of_domain
 from raypipe.backbones.stargan2.generator import Generator
 from raypipe.backbones.stargan2.mapping import MappingNetwork
 from raypipe.backbones.stargan2.parts import (
@@ -24,6 +24,7 @@ from raypipe.backbones.stargan2.readers import Discriminator, StyleEncoder
 __all__ = [
     "Discriminator",
     "DiscriminatorConfig",
+    "Domains",
     "Generator",
     "GeneratorConfig",
     "MappingConfig",

@@ -14,7 +14,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from raypipe.methods.l2m_gan.domains import Domains
+from raypipe.backbones.stargan2.domains import Domains
 from raypipe.methods.l2m_gan.networks import StyleTransformer
 
 

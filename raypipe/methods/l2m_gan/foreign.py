@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from raypipe.backbones.perceptual.resnet18 import PART, resnet18_part_of_state
 from raypipe.backbones.stargan2.foreign import NO_LANDMARKS, generator_part_of, style_encoder_config, tensors_of
 from raypipe.config import as_dict
 from raypipe.errors import BadWeights
 from raypipe.methods.l2m_gan.networks import KIND, L2MConfig, load_l2m
-from raypipe.methods.l2m_gan.resnet18 import PART, resnet18_part_of_state
 from raypipe.weights import Part
 
 TRANSFORMER = {"transform1": "decomposer", "transform2": "transformers"}

@@ -18,9 +18,9 @@ from raypipe.backbones.stargan2 import (
     StyleEncoderConfig,
     of_domain,
 )
+from raypipe.backbones.stargan2.domains import Domains
 from raypipe.blocks.loading import load_network
 from raypipe.config import as_dict
-from raypipe.methods.l2m_gan.domains import Domains
 from raypipe.weights import Part
 
 KIND = "l2m_gan"

@@ -6,14 +6,16 @@ Source: Yang et al. 2021 (L2M-GAN), sections 3.3 and 4.1; order of the steps and
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from raypipe.backbones.perceptual.features import Features, perceptual_features
 from raypipe.backbones.stargan2 import Discriminator, discriminator_part, of_domain
+from raypipe.backbones.stargan2.evaluation import HeldOutTranslations, pieces
 from raypipe.backbones.stylegan2.losses import discriminator_loss, generator_loss, r1_penalties
 from raypipe.backbones.stylegan2.players import Player
 from raypipe.blocks.jitter import jitter
@@ -26,12 +28,7 @@ from raypipe.methods.l2m_gan.config import L2MGANConfig
 from raypipe.methods.l2m_gan.head import HeadFit
 from raypipe.methods.l2m_gan.losses import ORTHOGONALITY, distance
 from raypipe.methods.l2m_gan.networks import L2MGAN, l2m_part
-from raypipe.methods.l2m_gan.perceptual import Features, perceptual_features
-from raypipe.methods.l2m_gan.training_evaluation import HeldOutTranslations, evaluated
 from raypipe.weights import Part
-
-PIECE = 64
-"""Pictures that are looked at at once where nothing is learned."""
 
 
 def columns(config: L2MGANConfig) -> tuple[str, ...]:
@@ -114,26 +111,36 @@ class L2MGANRecipe:
         Raises:
             WrongUsage: an attribute that all faces have, or none.
         """
-        encoder, count = self.average.style_encoder, 0
+        encoder = self.average.style_encoder
         fit = HeadFit(encoder.feature_dim, self.average.config.attributes)
-        for batch in batches:
-            for images, labels_NA in _pieces(batch["image"], self._labels(batch)):
-                fit.add(encoder.features(images), labels_NA)
-                count += len(images)
-            if count * self._site.share.count >= self._config.head_faces:
-                break
+        faces = -(-self._config.head_faces // self._site.share.count)
+        for images, labels_NA in pieces(((batch["image"], self._labels(batch)) for batch in batches), faces):
+            fit.add(encoder.features(images), labels_NA)
         self._head = fit.result(self._site.share, self._site.device)
 
+    @torch.no_grad()
     def evaluate(self, batches: Iterable[Columns]) -> dict[str, float]:
-        """As ``HeldOutTranslations.numbers``, by the averaged networks and the true labels."""
-        translations = HeldOutTranslations(self.average, self._site.parts, self._site.device)
-        return evaluated(translations, self._with_domains(batches), self._config.evaluated_faces)
+        """As ``HeldOutTranslations.numbers``, by the averaged networks and the true labels; ``reconstruction``: the
+        mean absolute difference of faces drawn in their own style."""
+        network, differences = self.average, []
+        translations = HeldOutTranslations(
+            network.generator,
+            network.domains,
+            lambda images, sources_N, targets_N: network.transformer(self._styles(images, sources_N), targets_N),
+            parts=self._site.parts,
+        )
+        held_out = ((batch["image"], self._domains(batch)) for batch in batches)
+        for images, domains_N in pieces(held_out, self._config.evaluated_faces):
+            translations.add(images, domains_N)
+            again = network.generator(images, self._styles(images, domains_N))
+            differences.append((again - images).abs().mean((1, 2, 3)))
+        return {**translations.numbers(), "reconstruction": float(torch.cat(differences).mean())}
 
     @torch.no_grad()
     def samples(self, batch: Columns) -> Tensor:
         """A row for each face: itself, drawn in its own style, and as a member of each domain."""
         network, images = self.average, batch["image"]
-        own_ND = of_domain(network.style_encoder(images), self._domains(batch))
+        own_ND = self._styles(images, self._domains(batch))
         made = [images, network.generator(images, own_ND)]
         for target in range(len(network.domains)):
             targets = torch.full((len(images),), target, device=images.device)
@@ -243,9 +250,9 @@ class L2MGANRecipe:
             "orthogonality": config.orthogonality_weight,
         }
 
-    def _with_domains(self, batches: Iterable[Columns]) -> Iterator[tuple[Tensor, Tensor]]:
-        for batch in batches:
-            yield from _pieces(batch["image"], self._domains(batch))
+    def _styles(self, images: Tensor, domains_N: Tensor) -> Tensor:
+        """By the averaged style encoder, [n, D]."""
+        return of_domain(self.average.style_encoder(images), domains_N)
 
     def _labels(self, batch: Columns) -> Tensor:
         """[n, A] of 0 and 1."""
@@ -258,9 +265,3 @@ class L2MGANRecipe:
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self._site.device.type, torch.bfloat16, enabled=self._config.bf16)
-
-
-def _pieces(images: Tensor, told: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """A few rows of both at a time."""
-    for start in range(0, len(images), PIECE):
-        yield images[start : start + PIECE], told[start : start + PIECE]

@@ -1,4 +1,4 @@
-"""ResNet-18 without its classifier: the perceptual network F of the paper.
+"""ResNet-18 without its classifier, for perceptual losses.
 
 Source: He et al., Deep Residual Learning for Image Recognition (CVPR 2016). The names of its tensors are torchvision's.
 """
@@ -25,7 +25,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WIDTHS = (64, 128, 256, 512)
 
 _PLACES = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
-"""Of the modules in a sequence of torchvision's, as the authors' checkpoints have it, by name."""
+"""Of the modules in a sequence of torchvision's, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def load_resnet18(part: Part, device: str | torch.device) -> ResNet18:
 
 
 def resnet18_part_of_state(state: Mapping[str, Tensor]) -> Part:
-    """Of torchvision's weights, or of the ``vgg`` of an L2M-GAN checkpoint, which is the same in a sequence.
+    """Of torchvision's weights, or of the same layers in a sequence, as L2M-GAN's checkpoints have them under ``vgg``.
 
     Raises:
         BadWeights: it is neither.

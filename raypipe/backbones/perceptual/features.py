@@ -1,4 +1,4 @@
-"""The network F of the perceptual loss, equation 5."""
+"""Features whose distance is a perceptual loss: of a classifier of everything, or of faces' attributes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable
 from torch import Tensor
 
 from raypipe.backbones.attributes import load_attributes
+from raypipe.backbones.perceptual.resnet18 import PART, load_resnet18
 from raypipe.contract import Site
 from raypipe.errors import WrongUsage
-from raypipe.methods.l2m_gan.resnet18 import PART, load_resnet18
 
 Features = Callable[[Tensor], Tensor]
 """Pictures [n, 3, s, s] in [-1, 1] -> features [n, d]."""
 
 
 def perceptual_features(site: Site) -> Features:
-    """The paper's ResNet-18 where a model brings one, else the features of the attribute network.
+    """ResNet-18 where a model brings one, else the features of its attribute network.
 
     Raises:
         WrongUsage: there is neither.
