@@ -116,7 +116,8 @@ class Bench:
         started, half = 0.0, 0
         for numbers, pixels in loader:
             with torch.no_grad():
-                w_plus = networks(pixels.permute(0, 3, 1, 2).float().div(127.5).sub(1.0))["w_plus"]
+                images = pixels.permute(0, 3, 1, 2).float().div(127.5).sub(1.0)
+                w_plus = networks["encoder"]({"image": images})["w_plus"]
             codes.append(w_plus.flatten(1).half().numpy())
             ids += [files[i].name for i in numbers]
             if not half and 2 * len(ids) >= len(files):  # like the others: the second half

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from raypipe import faces
 from raypipe.backbones.psp import load_encoder
 from raypipe.backbones.psp.refine import refine
 from raypipe.backbones.stylegan2 import load_generator
+from raypipe.contract import Method
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.config import EncodeConfig
 from raypipe.pipeline.loading import load_method
@@ -22,8 +25,8 @@ from raypipe.weights import Bundle
 
 FIRST_BATCH = {"cpu": 32, "cuda": 256}
 
-Networks = Callable[[Tensor], Mapping[str, Tensor]]
-"""[n,3,s,s] in [-1,1] -> columns, [n, ...] each."""
+Networks = Mapping[str, Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]]
+"""By name, in order: ``image`` [n,3,s,s] in [-1,1] and the columns so far -> more columns, [n, ...] each."""
 
 
 def load_networks(bundle: Bundle, config: EncodeConfig, device: str) -> tuple[Networks, int]:
@@ -34,19 +37,17 @@ def load_networks(bundle: Bundle, config: EncodeConfig, device: str) -> tuple[Ne
     """
     encoder = load_encoder(bundle.read("encoder"), device)
     generator = load_generator(bundle.read("generator"), device) if config.refine.steps else None
-    loaded = [load_method(name, bundle, device) for name in config.methods]
+    methods = {name: _network(load_method(name, bundle, device)) for name in config.methods}
 
-    def compute(images: Tensor) -> dict[str, Tensor]:
-        w_plus = encoder(images)
-        if generator is not None:
-            w_plus = refine(generator, images, w_plus, config.refine)
-        inputs = {"image": images, "w_plus": w_plus}
-        columns = {"w_plus": w_plus}
-        for method in loaded:
-            columns |= method.represent({name: inputs[name] for name in method.needs})
-        return columns
+    def encode(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        w_plus, images = encoder(columns["image"]), columns["image"]
+        return {"w_plus": w_plus if generator is None else refine(generator, images, w_plus, config.refine)}
 
-    return compute, encoder.input_size
+    return {"encoder": encode, **methods}, encoder.input_size
+
+
+def _network(method: Method) -> Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]:
+    return lambda columns: method.represent({name: columns[name] for name in method.needs})
 
 
 def image_size_of(bundle: Bundle) -> int:
@@ -55,13 +56,14 @@ def image_size_of(bundle: Bundle) -> int:
 
 
 class FaceModel:
-    """Pixels to code columns on one device, in batches that fit its memory."""
+    """Pixels to code columns on one device, in batches that fit its memory. ``seconds``: what each network took."""
 
     def __init__(self, networks: Networks, *, device: str, precision: str, batch_size: int = 0) -> None:
         """``batch_size`` 0: the largest that fits, from 32 on a CPU and 256 on a GPU."""
         self._networks = networks
         self._device = torch.device(device)
         self._bfloat16 = precision == "bfloat16"
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self.batch_size = batch_size or FIRST_BATCH.get(self._device.type, FIRST_BATCH["cpu"])
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float16]]:
@@ -94,9 +96,21 @@ class FaceModel:
         if self._device.type == "cuda":
             images = images.contiguous(memory_format=torch.channels_last)
         mixed: Any = torch.autocast(self._device.type, torch.bfloat16) if self._bfloat16 else nullcontext()
+        columns: dict[str, Tensor] = {"image": images}
         with mixed:
-            columns = self._networks(images)
+            for name, network in self._networks.items():
+                with self._timed(name):
+                    columns |= network(columns)
+        del columns["image"]
         return {name: codes.float().to(torch.float16).cpu().numpy() for name, codes in columns.items()}
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)  # else whoever comes next would pay
+        self.seconds[name] += time.perf_counter() - begun
 
 
 def pick_device(require_gpu: bool) -> str:

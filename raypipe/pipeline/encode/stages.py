@@ -4,7 +4,8 @@ Between stages a chunk is one Arrow table: the base columns and labels of the da
 
 - ``pixels``: fixed-size binary, uint8 [size,size,3]; zeros where the row is not ok
 - ``keep``: the row stands in an earlier version of the part and is not done again
-- ``chunk`` and ``*_s``: the chunk's number and the seconds that a stage took, the same in every row
+- ``chunk`` and ``*_s``: the chunk's number and the seconds that a stage took, the same in every row; ``networks``:
+  those of the model by network, as JSON
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkReport:
-    """A committed chunk. ``rows`` and ``statuses`` count what this run did, kept rows left out."""
+    """A committed chunk. ``rows`` and ``statuses`` count what this run did, kept rows left out; ``seconds`` by stage,
+    and those of the model by network."""
 
     chunk: int
     rows: int
@@ -63,6 +65,7 @@ class ChunkReport:
     fetched_bytes: int
     written_bytes: int
     seconds: Mapping[str, float]
+    network_seconds: Mapping[str, float]
 
 
 class ReadFaces:
@@ -113,10 +116,12 @@ class EncodeFaces:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         started = time.perf_counter()
+        self._model.seconds.clear()
         pixels = _pixels_of(table, self._work.image_size)
         is_ok = _is_ok(table)
         codes = self._model(pixels if is_ok.all() else pixels[is_ok])
         table = _with_codes(table.drop_columns(["pixels"]), codes, self._work.shapes)
+        table = table.append_column("networks", pa.array([json.dumps(self._model.seconds)] * table.num_rows))
         return table.append_column("model_s", pa.array([time.perf_counter() - started] * table.num_rows))
 
 
@@ -149,6 +154,7 @@ class CommitPart:
             written_bytes=part.bytes,
             seconds={name: float(table.column(f"{name}_s")[0].as_py()) for name in STAGES[:-1]}
             | {"write": time.perf_counter() - started},
+            network_seconds=json.loads(table.column("networks")[0].as_py()),
         )
 
     def _refuse_stranger(self) -> None:

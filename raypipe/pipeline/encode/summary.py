@@ -38,6 +38,7 @@ class RunRecord:
     fetched_bytes: int = 0
     written_bytes: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    network_seconds: Counter[str] = field(default_factory=Counter)
 
     def add(self, report: ChunkReport) -> None:
         self.done += report.rows
@@ -46,6 +47,7 @@ class RunRecord:
         self.written_bytes += report.written_bytes
         for stage, seconds in report.seconds.items():
             self.seconds[stage] += seconds
+        self.network_seconds.update(report.network_seconds)
         self.first_part_s = self.first_part_s or self.elapsed_s
         if not self.halfway[1] and 2 * self.done >= self.rows:
             self.halfway = (self.elapsed_s, self.done)
@@ -62,6 +64,10 @@ class RunRecord:
     @property
     def elapsed_s(self) -> float:
         return time.time() - self.started
+
+    def _per_image(self, seconds: Mapping[str, float]) -> dict[str, float]:
+        """Milliseconds of one worker."""
+        return {name: round(1e3 * value / max(self.done, 1), 3) for name, value in seconds.items()}
 
     def to_json(self, state: str) -> dict[str, Any]:
         """``run.json``: ``state`` is done or failed."""
@@ -81,6 +87,8 @@ class RunRecord:
             "fetched_bytes": self.fetched_bytes,
             "written_bytes": self.written_bytes,
             "stage_seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
+            "ms_per_image": self._per_image(self.seconds),
+            "model_ms_per_image": self._per_image(self.network_seconds),
             "bottleneck": bottleneck(self),
         }
 
@@ -113,6 +121,7 @@ class Summary:
                 f"this run: {run['images']:,} images in {run['seconds']:,.1f} s, {rates}",
                 f"on {run['device']}: {run['workers']}",
                 f"read {_mib(run['fetched_bytes'])}, wrote {_mib(run['written_bytes'])}; time by stage: {shares}",
+                f"an image takes a worker {_ms(run['ms_per_image'])}; of the model's {_ms(run['model_ms_per_image'])}",
                 run["bottleneck"],
             ]
         )
@@ -142,6 +151,10 @@ def bottleneck(record: RunRecord) -> str:
 
 def _ok_first(item: tuple[str, int]) -> tuple[bool, str]:
     return item[0] != faces.OK, item[0]
+
+
+def _ms(costs: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {ms:.3g} ms" for name, ms in costs.items()) or "nothing"
 
 
 def _mib(size: int) -> str:

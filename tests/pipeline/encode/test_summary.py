@@ -5,7 +5,7 @@ import time
 import pytest
 
 from raypipe.pipeline.encode.stages import ChunkReport
-from raypipe.pipeline.encode.summary import RunRecord, bottleneck
+from raypipe.pipeline.encode.summary import RunRecord, Summary, bottleneck
 
 
 def record_of(seconds: dict[str, float], *, first_s: float, elapsed_s: float) -> RunRecord:
@@ -18,6 +18,7 @@ def record_of(seconds: dict[str, float], *, first_s: float, elapsed_s: float) ->
             fetched_bytes=5,
             written_bytes=7,
             seconds={name: value / 2 for name, value in seconds.items()},
+            network_seconds={"encoder": 0.5, "method": 1.0},
         )
         record.add(report)
     record.first_part_s, record.halfway = first_s, (first_s, 10)
@@ -46,5 +47,10 @@ def test_counts_add_up_and_the_rate_leaves_the_start_out() -> None:
     assert (told["images"], told["statuses"]) == (20, {"bomb": 2, "ok": 18})
     assert (told["fetched_bytes"], told["written_bytes"]) == (10, 14)
     assert told["stage_seconds"] == {"fetch": 1, "decode": 2, "model": 3, "write": 4}
+    assert told["ms_per_image"] == {"fetch": 50, "decode": 100, "model": 150, "write": 200}
+    assert told["model_ms_per_image"] == {"encoder": 50, "method": 100}
+    words = Summary(out="out", rows=20, statuses={"ok": 20}, run=told).in_words()
+    assert "an image takes a worker fetch 50 ms, decode 100 ms, model 150 ms, write 200 ms; of the model's " in words
+    assert "encoder 50 ms, method 100 ms" in words
     assert told["images_per_s"] == pytest.approx(0.2, rel=0.01)
     assert told["images_per_s_once_running"] == pytest.approx(1.0, rel=0.01)
