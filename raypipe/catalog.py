@@ -23,6 +23,7 @@ from raypipe.errors import WrongUsage
 
 BACKBONE_RECIPES: Mapping[str, str] = {
     "stylegan2": "raypipe.backbones.stylegan2.recipe",
+    "stargan2": "raypipe.backbones.stargan2.recipe",
     "psp": "raypipe.backbones.psp.recipe",
     "e4e": "raypipe.backbones.psp.recipe_e4e",
     "autoencoder": "raypipe.backbones.psp.recipe_autoencoder",

@@ -1,0 +1,74 @@
+"""What StarGAN v2 minimises. N faces, D the width of styles; every loss is a mean over faces.
+
+Source: Choi et al., StarGAN v2 (CVPR 2020), equations 1 to 4; R1 of Mescheder et al. 2018.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from raypipe.backbones.stargan2.domains import of_domain
+from raypipe.backbones.stargan2.generator import Generator
+from raypipe.backbones.stargan2.readers import Discriminator, StyleEncoder
+from raypipe.backbones.stylegan2.losses import discriminator_loss, generator_loss, r1_penalties
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Those that losses look at."""
+
+    generator: Generator
+    style_encoder: StyleEncoder
+    discriminator: Discriminator
+
+
+@dataclass(frozen=True)
+class Task:
+    """Pictures [n,3,s,s] that are to be drawn in ``styles`` [n,D]; ``sources`` and ``targets``: the domains that they
+    are of and that the styles are of, int64 [n]."""
+
+    images: Tensor
+    styles: Tensor
+    sources: Tensor
+    targets: Tensor
+
+
+def discriminator_losses(networks: Networks, task: Task, *, r1: bool) -> dict[str, Tensor]:
+    """``d_loss`` (equation 1), and ``r1``, the squared gradient at real pictures."""
+    with torch.no_grad():
+        fakes = networks.generator(task.images, task.styles)
+    reals = task.images.detach().requires_grad_(r1)
+    real_logits = of_domain(networks.discriminator(reals), task.sources)
+    fake_logits = of_domain(networks.discriminator(fakes), task.targets)
+    losses = {"d_loss": discriminator_loss(real_logits.float(), fake_logits.float())}
+    return losses | ({"r1": r1_penalties(real_logits, reals).mean()} if r1 else {})
+
+
+def generator_losses(
+    networks: Networks, task: Task, other_styles_ND: Tensor, is_comparable_N: Tensor
+) -> tuple[dict[str, Tensor], Tensor]:
+    """``adversarial``, ``style`` (equation 2), ``diversity`` (equation 3) and ``cycle`` (equation 4), and the pictures.
+
+    Args:
+        other_styles_ND: of the same domain, whose pictures are to differ.
+        is_comparable_N: 1 where they are of the same domain, else 0: those have no part in ``diversity``.
+    """
+    made = networks.generator(task.images, task.styles)
+    logits = of_domain(networks.discriminator(made), task.targets)
+    seen_ND = of_domain(networks.style_encoder(made), task.targets)
+    with torch.no_grad():
+        others = networks.generator(task.images, other_styles_ND)
+    own_ND = of_domain(networks.style_encoder(task.images), task.sources)
+    back = networks.generator(made, own_ND)
+    differences_N = (made - others).abs().float().mean((1, 2, 3))
+    losses = {
+        "adversarial": generator_loss(logits.float()),
+        "style": F.l1_loss(seen_ND.float(), task.styles.float()),
+        "diversity": (differences_N * is_comparable_N).mean(),
+        "cycle": F.l1_loss(back.float(), task.images.float()),
+    }
+    return losses, made

@@ -1,0 +1,171 @@
+"""Training StarGAN v2: its losses are the published ones; the same on any number of workers and after a restart."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from raypipe.backbones import stargan2
+from raypipe.backbones.attributes import AttributeNet, AttributeNetConfig, attribute_part
+from raypipe.backbones.stargan2.losses import Networks, Task, discriminator_losses, generator_losses
+from raypipe.backbones.stargan2.recipe import Config, StarGAN2Recipe, build_recipe
+from raypipe.contract import Columns, DataFacts, Recipe, Share, Site
+from raypipe.errors import WrongUsage
+from raypipe.weights import Part
+from tests.share_workers import run_with_workers
+from tests.shared_files import oracle
+
+TINY = Config(batch=12, style_dim=4, first_width=4, max_width=6, latent_dim=3, hidden=8, shift=0.1)
+FACTS = DataFacts(rows=64, size=32, attributes=("Male", "Smiling"))
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    """Adam without momentum turns rounding of a gradient near zero into a whole step."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def batches(count: int) -> list[Columns]:
+    random = torch.Generator().manual_seed(5)
+    return [
+        {
+            "image": torch.rand(TINY.batch, 3, 32, 32, generator=random) * 2 - 1,
+            "labels": (torch.rand(TINY.batch, 2, generator=random) < 0.5).to(torch.get_default_dtype()),
+        }
+        for _ in range(count)
+    ]
+
+
+def attributes_part() -> dict[str, Part]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = AttributeNet(AttributeNetConfig(names=FACTS.attributes, size=32, widths=(8,), feature_dim=4))
+    return {"attributes": attribute_part(network)}
+
+
+def build(config: Config = TINY, share: Share | None = None, parts: dict[str, Part] | None = None) -> StarGAN2Recipe:
+    return build_recipe(config, Site(data=FACTS, parts=parts or {}, share=share or Share()))
+
+
+def flat(tree: Any, path: str = "") -> dict[str, Any]:
+    """Every leaf of nested mappings and lists by its path."""
+    if isinstance(tree, (dict, list, tuple)):
+        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return {name: leaf for key, value in items for name, leaf in flat(value, f"{path}/{key}").items()}
+    return {path: tree}
+
+
+def assert_same_state(actual: Recipe, expected: Recipe, tolerance: float) -> None:
+    mine, wanted = flat(actual.state_dict()), flat(expected.state_dict())
+    assert mine.keys() == wanted.keys()
+    for name, value in wanted.items():
+        if isinstance(value, Tensor):
+            torch.testing.assert_close(mine[name], value, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: n + m)
+        else:
+            assert mine[name] == value, name
+
+
+def test_losses_by_references_agree() -> None:
+    stored, drawn, judged = (
+        torch.load(oracle(f"stargan_l2m/{name}.pt"), weights_only=True)
+        for name in ("sg2_losses_s64", "sg2_generator_s64_hpf0", "sg2_styleenc_disc_s64")
+    )
+    sizes = {"size": 64, "max_width": 64}
+    generator = stargan2.Generator(stargan2.GeneratorConfig(**sizes, style_dim=16))
+    encoder = stargan2.StyleEncoder(stargan2.StyleEncoderConfig(**sizes, style_dim=16, domains=3))
+    discriminator = stargan2.Discriminator(stargan2.DiscriminatorConfig(**sizes, domains=3))
+    generator.load_state_dict(drawn["state_dict"])
+    encoder.load_state_dict(judged["style_encoder"])
+    discriminator.load_state_dict(judged["discriminator"])
+    networks = Networks(generator, encoder, discriminator)
+    source, target = stored["y_org"], stored["y_trg"]
+    with torch.no_grad():
+        styles, others = (stargan2.of_domain(encoder(stored[name]), target) for name in ("x_ref", "x_ref2"))
+    task = Task(stored["x_real"], styles, source, target)
+    of_discriminator = discriminator_losses(networks, task, r1=True)
+    wanted = stored["losses"]["d_ref"]
+    assert float(of_discriminator["d_loss"].detach()) == pytest.approx(wanted["real"] + wanted["fake"], rel=1e-4)
+    assert float(of_discriminator["r1"].detach()) / 2 == pytest.approx(wanted["reg"], rel=1e-3)
+    with torch.no_grad():
+        of_generator, _ = generator_losses(networks, task, others, torch.ones(3))
+    wanted = stored["losses"]["g_ref"]
+    for ours, theirs in (("adversarial", "adv"), ("style", "sty"), ("diversity", "ds"), ("cycle", "cyc")):
+        assert float(of_generator[ours]) == pytest.approx(wanted[theirs], rel=1e-4), theirs
+
+
+@pytest.mark.usefixtures("double_precision")
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_do_not_matter(workers: int) -> None:
+    (alone,) = run_with_workers(lambda share: build(share=share), batches(2), 1)
+    for recipe in run_with_workers(lambda share: build(share=share), batches(2), workers):
+        assert_same_state(recipe, alone, 1e-7)
+
+
+def test_going_on_from_a_state_is_going_on() -> None:
+    unbroken, restarted = build(), build()
+    unbroken.step(batches(3)[0])
+    stored = io.BytesIO()
+    torch.save(unbroken.state_dict(), stored)
+    stored.seek(0)
+    restarted.load_state_dict(torch.load(stored, weights_only=True))
+    for batch in batches(3)[1:]:
+        assert unbroken.step(batch) == restarted.step(batch)
+    assert_same_state(restarted, unbroken, 0.0)
+
+
+def test_every_network_learns() -> None:
+    recipe = build(dataclasses.replace(TINY, weight_decay=0.0))
+    begun = {name: {key: x.clone() for key, x in part.tensors.items()} for name, part in recipe.export().items()}
+    told = recipe.step(batches(1)[0])
+    for name, part in recipe.export().items():
+        assert any(not torch.equal(x, begun[name][key]) for key, x in part.tensors.items()), name
+    assert {"d_loss", "r1", "adversarial", "style", "diversity", "cycle"} <= told.keys()
+    assert {f"reference_{name}" for name in ("d_loss", "r1", "adversarial", "cycle")} <= told.keys()
+    assert all(number.ndim == 0 and not number.requires_grad for number in told.values())
+
+
+def test_diversity_fades() -> None:
+    config = dataclasses.replace(TINY, diversity_weight=2.0, diversity_steps=4)
+    assert [config.diversity_weight_at(step) for step in range(6)] == [2.0, 1.5, 1.0, 0.5, 0.0, 0.0]
+
+
+def test_the_perceptual_loss_of_the_ablation() -> None:
+    told = build(dataclasses.replace(TINY, perceptual_weight=2.0), parts=attributes_part()).step(batches(1)[0])
+    assert told["perceptual"] > 0
+    with pytest.raises(WrongUsage, match="or set perceptual_weight=0"):
+        build(dataclasses.replace(TINY, perceptual_weight=2.0))
+
+
+def test_numbers_and_samples_of_held_out_faces() -> None:
+    recipe = build(parts=attributes_part())
+    numbers = recipe.evaluate(batches(3))
+    assert list(numbers) == ["fid_attributes", "accuracy"]
+    assert recipe.evaluate(batches(3)) == numbers
+    assert recipe.samples(batches(1)[0]).shape == (12, 1 + 4 + 1, 3, 32, 32)
+
+
+def test_exported_parts_are_the_networks() -> None:
+    recipe = build()
+    recipe.step(batches(1)[0])
+    parts = recipe.export()
+    x, z = torch.rand(2, 3, 32, 32), torch.randn(2, 3)
+    style = stargan2.load_mapping(parts["stargan2_mapping"], "cpu")(z)[:, 2]
+    made = stargan2.load_generator(parts["stargan2_generator"], "cpu")(x, style)
+    assert torch.equal(made, recipe.average.generator(x, recipe.average.mapping(z)[:, 2]))
+
+
+def test_what_cannot_be_trained_is_named() -> None:
+    with pytest.raises(WrongUsage, match=r"a batch of 12 gives 5 workers no faces to change.*: give a multiple of 15"):
+        build(share=Share(0, 5))
+    with pytest.raises(WrongUsage, match="the data has no label Hat"):
+        build(dataclasses.replace(TINY, attributes=("Hat",)))
+    with pytest.raises(WrongUsage, match=r"batch must be at least 1.*\nlearning_rate must be above 0"):
+        Config(batch=0, learning_rate=0.0)
