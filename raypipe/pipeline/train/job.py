@@ -14,7 +14,7 @@ from raypipe import catalog, storage
 from raypipe.contract import Recipe, Share, Site
 from raypipe.errors import ModelMismatch, WrongUsage
 from raypipe.pipeline.encode.lease import Lease
-from raypipe.pipeline.train.batches import Batches, LocalBatches, in_pieces
+from raypipe.pipeline.train.batches import Batches, LocalBatches
 from raypipe.pipeline.train.checkpoints import Checkpoints
 from raypipe.pipeline.train.config import TrainJob
 from raypipe.pipeline.train.loop import Loop, Progress, told_to_end
@@ -28,7 +28,7 @@ from raypipe.pipeline.train.output_state import (
     step_to_go_on_from,
     write_plan,
 )
-from raypipe.pipeline.train.readers import Reader, Split, as_columns, list_data, open_reader, split_rows
+from raypipe.pipeline.train.readers import Reader, Split, list_data, open_reader, split_rows
 from raypipe.pipeline.train.summary import Outcome, run_record
 from raypipe.weights import Part, open_bundle, save_bundle, shipped_models
 
@@ -189,7 +189,7 @@ def _finish(loop: Loop, split: Split) -> int:
     if best != loop.steps:
         loop.recipe.load_state_dict(loop.checkpoints.load(best, loop.device)["recipe"])
     rows = split.training[loop.share.rank :: loop.share.count]
-    loop.recipe.finish(as_columns(arrays, loop.device) for arrays in in_pieces(loop.reader, rows))
+    loop.finish(rows)
     return best
 
 

@@ -67,8 +67,9 @@ class Loop:
         is_told: whether the run is to end before its last step. With several workers it is enough that one is told.
         best: known to the first worker only.
         steps_done: in this run.
+        rows_at_the_end: that the pass after the last step went over, of this worker.
         seconds: what this run's time went to: ``start`` (until the first batch), ``data`` (waiting for the others),
-            ``steps``, ``evaluation`` (and samples), ``checkpoints``.
+            ``steps``, ``evaluation`` (and samples), ``checkpoints``, ``finish`` (after the last step).
         sums: of the steps' numbers since the last log.
     """
 
@@ -85,6 +86,7 @@ class Loop:
     is_told: Callable[[], bool]
     best: Best | None = None
     steps_done: int = 0
+    rows_at_the_end: int = 0
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     sums: Sums = field(init=False)
 
@@ -133,6 +135,16 @@ class Loop:
     def held_out_batches(self) -> Iterator[Columns]:
         """What is evaluated on."""
         for arrays in in_pieces(self.reader, self.held_out):
+            yield as_columns(arrays, self.device)
+
+    def finish(self, rows: Rows) -> None:
+        """The recipe's pass over this worker's training rows, some at a time."""
+        with self._timed("finish"):
+            self.recipe.finish(self._counted(rows))
+
+    def _counted(self, rows: Rows) -> Iterator[Columns]:
+        for arrays in in_pieces(self.reader, rows):
+            self.rows_at_the_end += len(next(iter(arrays.values())))
             yield as_columns(arrays, self.device)
 
     @contextmanager

@@ -24,6 +24,7 @@ ADVICE = {
     "steps": "the steps are the bottleneck: a faster device or more workers help, faster reading does not",
     "evaluation": "evaluations and samples are the bottleneck: make run.evaluate_every and run.snapshot_every larger",
     "checkpoints": "checkpoints are the bottleneck: make run.checkpoint_every larger, or the storage faster",
+    "finish": "the pass over all rows at the end is the bottleneck: a faster device or more workers help",
 }
 
 
@@ -47,6 +48,9 @@ class Outcome:
             f"this run: {run['images_of_last_run']:,} images in {run['seconds_of_last_run']:,.1f} s, {rate}",
             f"time by stage: {shares}; {run['bottleneck']}",
         ]
+        if run["rows_at_the_end"]:
+            rows, ms = run["rows_at_the_end"], run["ms_per_row_at_the_end"]
+            lines.append(f"at the end {rows:,} training rows a worker once more, {ms:.3g} ms each")
         if run["rejected_rows"]:
             some = "".join(f"\n  {example}" for example in run["rejected_examples"])
             lines.append(f"{run['rejected_rows']:,} images could not be read, and others took their place:{some}")
@@ -86,7 +90,9 @@ def run_record(
         "images_of_last_run": loop.images,
         "images_per_s": round(loop.images / max(seconds, 1e-9), 2),
         "stage_seconds": {name: round(loop.seconds[name], 1) for name in ADVICE},
-        "bottleneck": bottleneck(loop.seconds) if loop.steps_done else "nothing was left to do",
+        "rows_at_the_end": loop.rows_at_the_end,
+        "ms_per_row_at_the_end": round(1e3 * loop.seconds["finish"] / max(loop.rows_at_the_end, 1), 3),
+        "bottleneck": bottleneck(loop.seconds) if loop.steps_done or loop.rows_at_the_end else "nothing was left to do",
         "rejected_rows": _count_on_all_workers(rejected, loop),
         "rejected_examples": list(rejected.values())[:EXAMPLES],
         "versions": {"raypipe": __version__, "torch": torch.__version__, "python": platform.python_version()},

@@ -18,6 +18,7 @@ from raypipe.pipeline.train.batches import LocalBatches
 from raypipe.pipeline.train.config import DataConfig, TrainConfig, TrainJob
 from raypipe.pipeline.train.job import begin, work
 from raypipe.pipeline.train.readers import open_reader, split_rows
+from raypipe.pipeline.train.summary import Outcome
 from raypipe.weights import open_bundle
 from tests.pipeline.encode.test_job import config_for, encode_locally
 from tests.pipeline.train.made_up import celeba_folder
@@ -53,8 +54,8 @@ def test_every_worker_finishes_with_its_share_of_the_training_rows(
 
     monkeypatch.setattr(SparseDirectionsRecipe, "finish", watched)
 
-    def run(share: Share) -> None:
-        work(
+    def run(share: Share) -> Outcome:
+        return work(
             job,
             device=torch.device("cpu"),
             share=share,
@@ -64,11 +65,12 @@ def test_every_worker_finishes_with_its_share_of_the_training_rows(
         )
 
     with ThreadPoolExecutor(count) as threads:
-        for done in [threads.submit(run, share) for share in shares]:
-            done.result()
+        told = [done.result().run for done in [threads.submit(run, share) for share in shares]]
     reader = open_reader(data, job.columns, job.state_uri)
     training = split_rows(reader, held_out=HELD_OUT).training
     assert len(training) == 45 - HELD_OUT
+    assert [run["rows_at_the_end"] for run in told] == [len(training[rank::count]) for rank in range(count)]
+    assert all(run["ms_per_row_at_the_end"] > 0 for run in told)
     for rank, batches in seen.items():
         truth = reader.read(training[rank::count], training)
         for name, column in truth.items():

@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from raypipe.contract import Share
-from raypipe.pipeline.train.summary import bottleneck, run_record
+from raypipe.pipeline.train.summary import Outcome, bottleneck, run_record
 from tests.pipeline.train.made_up import celeba_folder
 from tests.pipeline.train.test_job import RECIPE, job_for, train
 from tests.pipeline.train.test_loop import make_loop
@@ -16,7 +17,7 @@ from tests.pipeline.train.toy import ROWS
 from tests.share_workers import Meeting
 
 
-@pytest.mark.parametrize("stage", ["start", "data", "steps", "evaluation", "checkpoints"])
+@pytest.mark.parametrize("stage", ["start", "data", "steps", "evaluation", "checkpoints", "finish"])
 def test_the_bottleneck_is_what_took_longest(stage: str) -> None:
     words = {
         "start": "longer runs",
@@ -24,8 +25,9 @@ def test_the_bottleneck_is_what_took_longest(stage: str) -> None:
         "steps": "faster device",
         "evaluation": "evaluate_every",
         "checkpoints": "storage",
+        "finish": "all rows at the end",
     }
-    told = bottleneck(dict.fromkeys(words, 1.0) | {stage: 4.0})
+    told = bottleneck(dict.fromkeys(words, 1.0) | {stage: 5.0})
     assert words[stage] in told
     assert told.endswith("(50% of the time)")
 
@@ -66,6 +68,16 @@ def test_all_that_a_run_does_is_timed(tmp_path: Path) -> None:
     short.steps = 1
     short.run()
     assert "data" not in short.seconds  # the wait for the first batch is the start
+
+
+def test_the_pass_over_all_rows_is_told(tmp_path: Path) -> None:
+    loop = make_loop(tmp_path)
+    loop.finish(np.arange(5))
+    run = run_record(loop.config, RECIPE, loop, step=1, is_done=True, seconds=1.0)
+    assert run["rows_at_the_end"] == 5
+    words = Outcome("out", 1, 1, is_done=True, run=run | {"ms_per_row_at_the_end": 3.8125}).in_words()
+    assert "at the end 5 training rows a worker once more, 3.81 ms each" in words
+    assert run["bottleneck"].startswith("the pass over all rows at the end is the bottleneck")
 
 
 def test_a_row_that_several_workers_met_counts_once(tmp_path: Path) -> None:
