@@ -96,6 +96,16 @@ def test_search_vectors_compare_as_the_whole_vectors_where_axes_are_all(generato
         unit = F.normalize(whole[:, number], dim=1)
         torch.testing.assert_close(vectors @ vectors.T, unit @ unit.T, rtol=0, atol=1e-5)
         assert torch.equal(method.query(space, columns, NOTHING), vectors)
+        comparable = method.whole_vectors(space, {"w_plus": codes(24)})
+        assert comparable.shape[1] > vectors.shape[1]
+        torch.testing.assert_close(comparable @ comparable.T, unit @ unit.T, rtol=0, atol=1e-5)
+
+
+def test_whole_vectors_are_of_a_space_and_of_codes(method: RetrieveInStyle) -> None:
+    with pytest.raises(WrongUsage, match="'chin' is not a space of this method"):
+        method.whole_vectors("chin", {"w_plus": codes(2)})
+    with pytest.raises(WrongUsage, match="there is no column 'w_plus'"):
+        method.whole_vectors("eyes", {"feature_styles": torch.zeros(2, 5, 4)})
 
 
 def test_faces_without_a_feature_are_like_each_other_and_unlike_the_rest(method: RetrieveInStyle) -> None:
