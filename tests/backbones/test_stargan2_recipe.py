@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from raypipe.backbones import stargan2
 from raypipe.backbones.attributes import AttributeNet, AttributeNetConfig, attribute_part
 from raypipe.backbones.stargan2.losses import Networks, Task, discriminator_losses, generator_losses
 from raypipe.backbones.stargan2.recipe import Config, StarGAN2Recipe, build_recipe
-from raypipe.contract import Columns, DataFacts, Recipe, Share, Site
+from raypipe.contract import Columns, DataFacts, Share, Site
 from raypipe.errors import WrongUsage
 from raypipe.weights import Part
+from tests.backbones.recipe_states import assert_same_state
 from tests.share_workers import run_with_workers
 from tests.shared_files import oracle
 
@@ -53,24 +52,6 @@ def attributes_part() -> dict[str, Part]:
 
 def build(config: Config = TINY, share: Share | None = None, parts: dict[str, Part] | None = None) -> StarGAN2Recipe:
     return build_recipe(config, Site(data=FACTS, parts=parts or {}, share=share or Share()))
-
-
-def flat(tree: Any, path: str = "") -> dict[str, Any]:
-    """Every leaf of nested mappings and lists by its path."""
-    if isinstance(tree, (dict, list, tuple)):
-        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
-        return {name: leaf for key, value in items for name, leaf in flat(value, f"{path}/{key}").items()}
-    return {path: tree}
-
-
-def assert_same_state(actual: Recipe, expected: Recipe, tolerance: float) -> None:
-    mine, wanted = flat(actual.state_dict()), flat(expected.state_dict())
-    assert mine.keys() == wanted.keys()
-    for name, value in wanted.items():
-        if isinstance(value, Tensor):
-            torch.testing.assert_close(mine[name], value, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: n + m)
-        else:
-            assert mine[name] == value, name
 
 
 def test_losses_by_references_agree() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pytest
 import torch
@@ -16,13 +15,14 @@ from raypipe.backbones.attributes import AttributeNet, AttributeNetConfig, attri
 from raypipe.backbones.perceptual.resnet18 import ResNet18, ResNet18Config, load_resnet18, resnet18_part
 from raypipe.backbones.stargan2 import of_domain
 from raypipe.blocks.randomness import Draws
-from raypipe.contract import Columns, DataFacts, Recipe, Share, Site
+from raypipe.contract import Columns, DataFacts, Share, Site
 from raypipe.errors import WrongUsage
 from raypipe.methods.l2m_gan import Config, build_recipe, load
 from raypipe.methods.l2m_gan.head import HeadFit
 from raypipe.methods.l2m_gan.networks import load_l2m
 from raypipe.methods.l2m_gan.recipe import L2MGANRecipe
 from raypipe.weights import Part
+from tests.backbones.recipe_states import assert_same_state
 from tests.share_workers import run_with_workers
 
 TINY = Config(batch=4, attributes=("Smiling", "Male"), style_dim=4, first_width=4, max_width=6, shift=0.1)
@@ -58,24 +58,6 @@ def batches(count: int, rows: int = TINY.batch) -> list[Columns]:
 def build(config: Config = TINY, share: Share | None = None, parts: dict[str, Part] | None = None) -> L2MGANRecipe:
     given = attributes_part() if parts is None else parts
     return build_recipe(config, Site(data=FACTS, parts=given, share=share or Share()))
-
-
-def flat(tree: Any, path: str = "") -> dict[str, Any]:
-    """Every leaf of nested mappings and lists by its path."""
-    if isinstance(tree, (dict, list, tuple)):
-        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
-        return {name: leaf for key, value in items for name, leaf in flat(value, f"{path}/{key}").items()}
-    return {path: tree}
-
-
-def assert_same_state(actual: Recipe, expected: Recipe, tolerance: float) -> None:
-    mine, wanted = flat(actual.state_dict()), flat(expected.state_dict())
-    assert mine.keys() == wanted.keys()
-    for name, value in wanted.items():
-        if isinstance(value, Tensor):
-            torch.testing.assert_close(mine[name], value, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: n + m)
-        else:
-            assert mine[name] == value, name
 
 
 @pytest.mark.usefixtures("double_precision")
