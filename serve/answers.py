@@ -54,10 +54,12 @@ class StrengthTold(Range):
 
 class MethodTold(BaseModel):
     name: str
-    verbs: list[Literal["search", "edit", "transfer", "encode"]]
+    verbs: list[Literal["search", "edit", "transfer", "translate", "encode"]]
     attributes: list[str]
     features: list[str] = Field(description="What can be taken from other faces.")
     strength: StrengthTold | None = Field(description="How much of a feature; null where none can be taken.")
+    domains: list[str] = Field(description="What faces can be translated to.")
+    samples_styles: bool = Field(description="Whether a seed draws styles of a domain.")
     spaces: list[str]
     needs: list[str]
 

@@ -11,12 +11,12 @@ from raypipe.errors import WrongUsage
 from raypipe.pipeline.search.names import check_features
 from raypipe.pipeline.search.query import Face, FromCodes, FromIndex, FromPixels, Like, SearchQuery
 from raypipe.retrieval.filters import columns_of
-from serve.backend import Backend, Description, MethodFacts, Transfer
+from serve.backend import Backend, Description, MethodFacts, Transfer, Translation
 from serve.errors import NotOffered
 from serve.limits import Gate, answered_within
 from serve.metrics import Metrics
 from serve.reading import Asked, Q, read
-from serve.schemas import FaceOf, SearchQuestion, TransferQuestion, read_codes
+from serve.schemas import FaceOf, SearchQuestion, TransferQuestion, TranslateQuestion, read_codes
 from serve.settings import Limits
 
 
@@ -67,26 +67,43 @@ def shown_labels(question: SearchQuestion, told: Description) -> Sequence[str]:
     return told.labels if question.labels is None else question.labels
 
 
-def transferring_method(question: TransferQuestion, told: Description) -> MethodFacts:
-    """Who is to do it.
+def method_for(verb: str, asked: str, told: Description) -> MethodFacts:
+    """Who is to do it: the method that was asked for, or the only one that can, or of several the one whose space a
+    search means that names none.
 
     Raises:
         NotOffered: no method of the model can.
-        WrongUsage: not the one that was asked for, or several can; or a strength of nothing.
-        UnknownAttribute: a feature that it does not have.
+        WrongUsage: not the one that was asked for; or several can, and the first space is of none of them.
     """
-    able = {method.name: method for method in told.methods if method.features}
+    able = {method.name: method for method in told.methods if verb in method.verbs}
     if not able:
-        raise NotOffered(
-            "no method of this model takes features of other faces over; GET /v1/methods tells what they can"
-        )
-    if (question.method or len(able) > 1) and question.method not in able:
-        raise WrongUsage(f"method {question.method!r}: features are taken over by {', '.join(able)}")
-    method = able[question.method] if question.method else next(iter(able.values()))
+        raise NotOffered(f"no method of this model offers {verb!r}; GET /v1/methods tells what they can")
+    usual = next(iter(able)) if len(able) == 1 else told.spaces[0].method if told.spaces else ""
+    name = asked or usual
+    if name not in able:
+        raise WrongUsage(f"method {asked!r}: {verb!r} is offered by {', '.join(able)}")
+    return able[name]
+
+
+def drawing_method(asked: str, told: Description) -> str:
+    """Who is to edit: as ``method_for``, but any method draws a face as it is.
+
+    Raises:
+        NotOffered, WrongUsage: as ``method_for``.
+    """
+    if asked in [method.name for method in told.methods]:
+        return asked
+    return method_for("edit", asked, told).name
+
+
+def check_transfer(question: TransferQuestion, method: MethodFacts) -> None:
+    """Raises:
+    UnknownAttribute: a feature that the method does not have.
+    WrongUsage: a strength of nothing.
+    """
     check_features(list(question.references), method.features)
     if unused := sorted(set(question.strengths) - set(question.references)):
         raise WrongUsage(f"a strength of {', '.join(unused)}, but no reference")
-    return method
 
 
 class Uploaded:
@@ -116,6 +133,17 @@ class Uploaded:
         self.require_all_used()
         strengths = {name: question.strengths.get(name, usual_strength) for name in references}
         return face, Transfer(references=references, strengths=strengths)
+
+    async def translation(self, question: TranslateQuestion) -> tuple[Face, Translation]:
+        """The face, and what it is to become.
+
+        Raises:
+            WrongUsage: as ``query``.
+        """
+        face = await self.face(question.face)
+        reference = None if question.reference is None else await self.face(question.reference)
+        self.require_all_used()
+        return face, Translation(domain=question.domain, reference=reference, seed=question.seed)
 
     async def face(self, told: FaceOf) -> Face:
         """Raises:

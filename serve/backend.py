@@ -34,9 +34,10 @@ class MethodFacts:
     """An installed method that the model has the parts of.
 
     Attributes:
-        verbs: what it can be asked for, of ``search``, ``edit``, ``transfer`` and ``encode``.
+        verbs: what it can be asked for, of ``search``, ``edit``, ``transfer``, ``translate`` and ``encode``.
         attributes: what can be edited, adjusted and moved.
         features: what can be taken from other faces, with ``usual_strength`` where none is named.
+        domains: what faces can be translated to; in styles drawn by a seed, too, where it ``samples_styles``.
         spaces: what can be searched, METHOD.SPACE; only those that the index has.
     """
 
@@ -47,6 +48,8 @@ class MethodFacts:
     needs: tuple[str, ...]
     features: tuple[str, ...] = ()
     usual_strength: float = 1.0
+    domains: tuple[str, ...] = ()
+    samples_styles: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +109,16 @@ class Transfer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Translation:
+    """What a face is to become: a member of a domain, in the style of ``reference`` or in one that ``seed`` draws; with
+    neither, in the one that the label alone gives."""
+
+    domain: str
+    reference: Face | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Encoded:
     """What is known of a face.
 
@@ -139,10 +152,13 @@ class Backend(Protocol):
     async def encode(self, face: Face) -> Versioned[Encoded]: ...
 
     async def edit(self, face: Face, change: Change, method: str) -> Versioned[Pixels]:
-        """The changed face, uint8 [s,s,3]; ``method`` "": the one that there is."""
+        """The changed face, uint8 [s,s,3]."""
 
     async def transfer(self, face: Face, transfer: Transfer, method: str) -> Versioned[Pixels]:
         """The face with features of others, uint8 [s,s,3], by a method that has them."""
+
+    async def translate(self, face: Face, translation: Translation, method: str) -> Versioned[Pixels]:
+        """The face as a member of a domain, uint8 [s,s,3], by a method that has it."""
 
     async def image(self, id: str) -> Versioned[Pixels]:
         """A face of the collection as the encoder saw it, uint8 [s,s,3]."""

@@ -30,7 +30,7 @@ from raypipe.retrieval.index import Index
 from raypipe.retrieval.manifest import Binding
 from raypipe.retrieval.space import Aim
 from raypipe.weights import open_bundle
-from serve import work
+from serve import drawing
 from serve.backend import Pixels
 from serve.calls import raised
 from serve.coordinator import Coordinator, append_codes, version_to_serve
@@ -131,7 +131,7 @@ class Editor:
         self._together = _batched(self._render_all, batching)
         self._threads = ThreadPoolExecutor(threads, "transfer")
 
-    async def render(self, one: work.Rendering, fingerprint: str) -> Pixels:
+    async def render(self, one: drawing.Rendering, fingerprint: str) -> Pixels:
         """Raises:
         Replaced: this is not the model that was meant.
         """
@@ -139,7 +139,7 @@ class Editor:
         made: Pixels = await self._together(one)
         return made
 
-    async def transfer(self, one: work.Transferring, fingerprint: str) -> Pixels:
+    async def transfer(self, one: drawing.Transferring, fingerprint: str) -> Pixels:
         """Only drawn together: what is wrong with the references of one face is no other's fault.
 
         Raises:
@@ -147,11 +147,11 @@ class Editor:
             WrongUsage: a reference that the method cannot take a feature from.
         """
         _require(self._model, fingerprint)
-        made: Pixels = await self._together(await _in(self._threads, lambda: work.transferred(self._model, one)))
+        made: Pixels = await self._together(await _in(self._threads, lambda: drawing.transferred(self._model, one)))
         return made
 
-    async def _render_all(self, several: list[work.Rendering]) -> list[Pixels]:
-        return await asyncio.to_thread(work.rendered, self._model, several)
+    async def _render_all(self, several: list[drawing.Rendering]) -> list[Pixels]:
+        return await asyncio.to_thread(drawing.rendered, self._model, several)
 
     async def is_loaded(self) -> bool:
         return True

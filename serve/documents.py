@@ -31,7 +31,12 @@ EXAMPLES: dict[type[Question], dict[str, Any]] = {
         "strengths": {"FEATURE": 0.8},
         "format": "png",
     },
-    schemas.TranslateQuestion: {"face": {"id": "ID"}, "domain": "DOMAIN", "seed": 1},
+    schemas.TranslateQuestion: {
+        "face": {"id": "ID"},
+        "domain": "DOMAIN",
+        "reference": {"upload": "picture"},
+        "format": "png",
+    },
     schemas.EncodeQuestion: {"face": {"upload": "picture"}},
     schemas.Activation: {"version": None},
     schemas.Addition: {"codes": "NAME"},

@@ -93,7 +93,6 @@ def _routers(
     routes.add_descriptions(query, desk)
     routes.add_questions(query, desk)
     routes.add_pictures(query, desk, Marking(settings.provenance, open_signer(settings)))
-    routes.add_not_offered(query, desk)
     changes = APIRouter(prefix="/v1/admin", dependencies=admins, responses=documents.PROBLEMS)
     admin.add_changes(changes, desk, codes=settings.codes)
     health, metrics = APIRouter(), APIRouter(dependencies=queries)

@@ -16,9 +16,10 @@ from raypipe.pipeline.index.plan import append_job
 from raypipe.pipeline.search.model import OpenedModel
 from raypipe.pipeline.search.query import Face, FromPixels, SearchQuery
 from raypipe.pipeline.search.result import SearchResult
+from raypipe.pipeline.search.searcher import Searcher
 from raypipe.weights import open_bundle
-from serve import pictures, work
-from serve.backend import Change, Description, Encoded, Pixels, Transfer, Versioned
+from serve import drawing, pictures, work
+from serve.backend import Change, Description, Encoded, Pixels, Transfer, Translation, Versioned
 from serve.errors import Unavailable
 from serve.served import KeptPictures, Served
 from serve.settings import Limits
@@ -82,13 +83,13 @@ class LocalBackend:
         return Versioned(now.version, await _in(self._threads, lambda: work.encode(now.searcher, face)))
 
     async def edit(self, face: Face, change: Change, method: str) -> Versioned[Pixels]:
-        now = self._now()
-        return Versioned(now.version, await _in(self._threads, lambda: work.edit(now.searcher, face, change, method)))
+        return await self._drawn(lambda searcher: drawing.edit(searcher, face, change, method))
 
     async def transfer(self, face: Face, transfer: Transfer, method: str) -> Versioned[Pixels]:
-        now = self._now()
-        made = await _in(self._threads, lambda: work.transfer(now.searcher, face, transfer, method))
-        return Versioned(now.version, made)
+        return await self._drawn(lambda searcher: drawing.transfer(searcher, face, transfer, method))
+
+    async def translate(self, face: Face, translation: Translation, method: str) -> Versioned[Pixels]:
+        return await self._drawn(lambda searcher: drawing.translate(searcher, face, translation, method))
 
     async def image(self, id: str) -> Versioned[Pixels]:
         now = self._now()
@@ -111,6 +112,10 @@ class LocalBackend:
         """What is being answered is; what waits is not."""
         for threads in (self._threads, self._picture_threads, self._changes):
             await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+
+    async def _drawn(self, draw: Callable[[Searcher], Pixels]) -> Versioned[Pixels]:
+        now = self._now()
+        return Versioned(now.version, await _in(self._threads, lambda: draw(now.searcher)))
 
     def _now(self) -> Served:
         if self._served is not None:

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 from raypipe import __version__
 from raypipe.pipeline.search.query import Face, FromCodes, FromIndex
-from serve.backend import Change, Transfer
+from serve.backend import Change, Transfer, Translation
 
 MADE_BY_A_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """Every pixel comes from a generator, also where it was shown a photograph."""
@@ -51,7 +51,7 @@ class Provenance:
     method: str
     index_version: int
     face: Face
-    change: Change | Transfer
+    change: Change | Transfer | Translation
 
     @property
     def record(self) -> dict[str, Any]:
@@ -77,10 +77,13 @@ def xmp_of(provenance: Provenance) -> bytes:
     return packet.encode()
 
 
-def _told(change: Change | Transfer) -> dict[str, Any]:
+def _told(change: Change | Transfer | Translation) -> dict[str, Any]:
     if isinstance(change, Change):
         edits = {edit.attribute: edit.strength for edit in change.edits}
         return {"edits": edits, "adjusted": dict(change.adjust), "moved": dict(change.move)}
+    if isinstance(change, Translation):
+        reference = None if change.reference is None else _source(change.reference)
+        return {"translated": {"domain": change.domain, "reference": reference, "seed": change.seed}}
     return {
         "transferred": {
             feature: {"source": _source(face), "strength": change.strengths[feature]}

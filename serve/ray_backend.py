@@ -26,8 +26,8 @@ from raypipe.retrieval.answer import Answer, Wish, merge
 from raypipe.retrieval.index import Index
 from raypipe.retrieval.manifest import read_version
 from raypipe.weights import open_bundle
-from serve import pictures, work
-from serve.backend import Change, Description, Encoded, Pixels, Transfer, Versioned
+from serve import drawing, pictures, work
+from serve.backend import Change, Description, Encoded, Pixels, Transfer, Translation, Versioned
 from serve.calls import ask
 from serve.errors import Unavailable
 from serve.groups import Share, groups_of, open_shards
@@ -118,6 +118,12 @@ class RayBackend:
         known = replace(transfer, references=dict(zip(transfer.references, others, strict=True)))
         return await self._pinned(lambda now: self._transfer(now, face, coded, known, method))
 
+    async def translate(self, face: Face, translation: Translation, method: str) -> Versioned[Pixels]:
+        given = () if translation.reference is None else (translation.reference,)
+        coded, *others = await asyncio.gather(*map(self._coded, [face, *given]))
+        known = replace(translation, reference=others[0]) if others else translation
+        return await self._pinned(lambda now: self._translate(now, face, coded, known, method))
+
     async def image(self, id: str) -> Versioned[Pixels]:
         return await self._pinned(lambda now: self._in(self._picture_threads, lambda: self._pictures.picture(now, id)))
 
@@ -206,14 +212,20 @@ class RayBackend:
         return [None if isinstance(each, BaseException) else each for each in answers]
 
     async def _edit(self, now: Served, face: Face, coded: Face, change: Change, method: str) -> Pixels:
-        task = await self._in(self._threads, lambda: work.rendering(now.searcher, face, coded, change, method))
+        task = await self._in(self._threads, lambda: drawing.rendering(now.searcher, face, coded, change, method))
         return await self._drawn(self._handles.editor.render, task)
 
     async def _transfer(self, now: Served, face: Face, coded: Face, transfer: Transfer, method: str) -> Pixels:
-        task = await self._in(self._threads, lambda: work.transferring(now.searcher, face, coded, transfer, method))
+        task = await self._in(self._threads, lambda: drawing.transferring(now.searcher, face, coded, transfer, method))
         return await self._drawn(self._handles.editor.transfer, task)
 
-    async def _drawn(self, method: Any, task: work.Rendering | work.Transferring) -> Pixels:
+    async def _translate(self, now: Served, face: Face, coded: Face, translation: Translation, method: str) -> Pixels:
+        task = await self._in(
+            self._threads, lambda: drawing.translating(now.searcher, face, coded, translation, method)
+        )
+        return await self._drawn(self._handles.editor.render, task)
+
+    async def _drawn(self, method: Any, task: drawing.Rendering | drawing.Transferring) -> Pixels:
         made: Pixels = await self._ask(method, task, self._model.bundle.fingerprint, what="the editor")
         return made
 

@@ -12,9 +12,9 @@ from fastapi.responses import JSONResponse
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.search.query import Face
 from serve import answers, documents
-from serve.asking import Desk, shown_labels, transferring_method
-from serve.backend import Change, Description, Transfer
-from serve.errors import NotFound, NotOffered
+from serve.asking import Desk, check_transfer, drawing_method, method_for, shown_labels
+from serve.backend import Change, Description, Pixels, Transfer, Translation, Versioned
+from serve.errors import NotFound
 from serve.marking import Marking
 from serve.pictures import MEDIA_TYPES, PictureFormat, encoded_picture
 from serve.provenance import Provenance
@@ -81,39 +81,49 @@ def add_questions(router: APIRouter, desk: Desk) -> None:
 def add_pictures(router: APIRouter, desk: Desk, marking: Marking) -> None:
     """What answers with a picture."""
 
+    async def drawn(made: Versioned[Pixels], kind: PictureFormat, told: Provenance) -> Response:
+        with desk.metrics.stage("picture"):
+            content = await asyncio.to_thread(marking.file, made.value, kind, told)
+        return _picture(content, kind, made.index_version)
+
     @router.post("/edit", openapi_extra=documents.body_of(EditQuestion), **documents.PICTURE)
     async def edit(request: Request) -> Response:
         """The face with other attributes. With nothing to change: what the method makes of it as it is."""
         asked = await desk.read(request, EditQuestion)
-        question = asked.question
+        question, served = asked.question, await desk.backend.describe()
+        method = drawing_method(question.method, served)
         async with desk.turn():
             faces = desk.faces(asked.uploads)
             face = await faces.face(question.face)
             faces.require_all_used()
             with desk.metrics.stage("edit"):
-                made = await desk.backend.edit(face, question.change, question.method)
-            served = await desk.backend.describe()
-            # Whoever edits refuses "" where several can.
-            method = question.method or next(one.name for one in served.methods if one.attributes)
-            told = _provenance(served, method, made.index_version, face, question.change)
-            with desk.metrics.stage("picture"):
-                content = await asyncio.to_thread(marking.file, made.value, question.format, told)
-        return _picture(content, question.format, made.index_version)
+                made = await desk.backend.edit(face, question.change, method)
+            return await drawn(made, question.format, _provenance(served, method, made, face, question.change))
 
     @router.post("/transfer", openapi_extra=documents.body_of(TransferQuestion), **documents.PICTURE)
     async def transfer(request: Request) -> Response:
         """The face with features of others: these eyes, that hair. 501 where no method of the model offers it."""
         asked = await desk.read(request, TransferQuestion)
         question, served = asked.question, await desk.backend.describe()
-        method = transferring_method(question, served)
+        method = method_for("transfer", question.method, served)
+        check_transfer(question, method)
         async with desk.turn():
             face, change = await desk.faces(asked.uploads).transfer(question, method.usual_strength)
             with desk.metrics.stage("transfer"):
                 made = await desk.backend.transfer(face, change, method.name)
-            told = _provenance(served, method.name, made.index_version, face, change)
-            with desk.metrics.stage("picture"):
-                content = await asyncio.to_thread(marking.file, made.value, question.format, told)
-        return _picture(content, question.format, made.index_version)
+            return await drawn(made, question.format, _provenance(served, method.name, made, face, change))
+
+    @router.post("/translate", openapi_extra=documents.body_of(TranslateQuestion), **documents.PICTURE)
+    async def translate(request: Request) -> Response:
+        """The face as a member of another domain: smiling, older. 501 where no method of the model offers it."""
+        asked = await desk.read(request, TranslateQuestion)
+        question, served = asked.question, await desk.backend.describe()
+        method = method_for("translate", question.method, served).name
+        async with desk.turn():
+            face, translation = await desk.faces(asked.uploads).translation(question)
+            with desk.metrics.stage("translate"):
+                made = await desk.backend.translate(face, translation, method)
+            return await drawn(made, question.format, _provenance(served, method, made, face, translation))
 
     @router.get("/images/{id:path}", **documents.PICTURE)
     async def image(request: Request, id: str) -> Response:
@@ -135,16 +145,6 @@ def add_pictures(router: APIRouter, desk: Desk, marking: Marking) -> None:
         return answer
 
 
-def add_not_offered(router: APIRouter, desk: Desk) -> None:
-    """What the contract has no word for yet: read and checked like all, then told apart from what is mistyped."""
-
-    @router.post("/translate", openapi_extra=documents.body_of(TranslateQuestion), **documents.PICTURE)
-    async def translate(request: Request) -> Response:
-        """The face in another domain; 501 until a method is installed that offers it."""
-        await desk.read(request, TranslateQuestion)
-        raise NotOffered("no installed method translates faces to other domains; GET /v1/methods tells what they can")
-
-
 def _json(content: dict[str, Any]) -> JSONResponse:
     return JSONResponse(content, headers={VERSION_HEADER: str(content["index_version"]), "Cache-Control": "no-store"})
 
@@ -154,12 +154,14 @@ def _picture(content: bytes, kind: PictureFormat, version: int) -> Response:
     return Response(content, headers=headers, media_type=MEDIA_TYPES[kind])
 
 
-def _provenance(told: Description, method: str, version: int, face: Face, change: Change | Transfer) -> Provenance:
+def _provenance(
+    told: Description, method: str, made: Versioned[Pixels], face: Face, change: Change | Transfer | Translation
+) -> Provenance:
     return Provenance(
         model=told.model,
         fingerprint=told.fingerprint,
         method=method,
-        index_version=version,
+        index_version=made.index_version,
         face=face,
         change=change,
     )

@@ -21,6 +21,8 @@ from serve.pictures import PictureFormat
 
 CODE_AXES = 4
 
+METHOD = "Empty: the one that can, or of several the one of the index's first space."
+
 Name = Annotated[str, Field(max_length=1024)]
 Strength = Annotated[float, Field(ge=-STRENGTH_LIMIT, le=STRENGTH_LIMIT)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -124,7 +126,7 @@ class EditQuestion(Question):
     edits: dict[Name, Strength] = Field({}, description="By how much attributes change, in the method's own unit.")
     adjust: dict[Name, Share] = Field({}, description="Before that: what they are to be, as in a search.")
     move: dict[Name, Displacement] = Field({}, description="Before that: how far they are to go, as in a search.")
-    method: Name = Field("", description="Empty: the one that there is.")
+    method: Name = Field("", description=METHOD)
     format: PictureFormat = "png"
 
     @property
@@ -144,19 +146,27 @@ class TransferQuestion(Question):
     strengths: dict[Name, Strength] = Field(
         {}, description="How much of it: 1 is the reference's, 0 the face's own; the method's usual where not named."
     )
-    method: Name = Field("", description="Empty: the one that there is.")
+    method: Name = Field("", description=METHOD)
     format: PictureFormat = "png"
 
 
 class TranslateQuestion(Question):
-    """A face in another domain, in a style of its own, of a reference, or drawn by lot."""
+    """A face as a member of a domain, in the style that the label alone gives, of a reference, or drawn by a seed."""
 
-    face: FaceOf
-    domain: Name
-    reference: FaceOf | None = None
-    seed: int | None = Field(None, ge=0, lt=2**63)
-    method: Name = ""
+    face: FaceOf = Field(description="Not by its codes, where the method works on pictures (`needs`).")
+    domain: Name = Field(description="What it is to become; GET /v1/methods tells what there is.")
+    reference: FaceOf | None = Field(None, description="Whose style it is to have.")
+    seed: int | None = Field(
+        None, ge=0, lt=2**63, description="Draws the style, where the method `samples_styles`; the same seed, the same."
+    )
+    method: Name = Field("", description=METHOD)
     format: PictureFormat = "png"
+
+    @model_validator(mode="after")
+    def _is_of_one_style(self) -> TranslateQuestion:
+        if self.reference is not None and self.seed is not None:
+            raise ValueError("give a reference or a seed, or neither: a style comes from one of them")
+        return self
 
 
 class EncodeQuestion(Question):

@@ -77,6 +77,11 @@ def transferable_in(told: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(feature for method in told["methods"] for feature in method["features"]))
 
 
+def domains_in(told: Mapping[str, Any]) -> list[str]:
+    """Of what GET /v1/methods says."""
+    return list(dict.fromkeys(domain for method in told["methods"] for domain in method["domains"]))
+
+
 def problem_of(response: httpx.Response) -> ServerProblem:
     """Of an answer that is none; a proxy's, which is no problem details, too."""
     told: Mapping[str, Any] = {}

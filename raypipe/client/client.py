@@ -52,6 +52,10 @@ class Client:
         """The features that can be taken from other faces."""
         return answers.transferable_in(self.describe("methods"))
 
+    def domains(self) -> list[str]:
+        """What faces can be translated to."""
+        return answers.domains_in(self.describe("methods"))
+
     def search(self, search: Search) -> Found:
         return answers.found_of(self._send(questions.search_request(search)).json())
 
@@ -59,10 +63,16 @@ class Client:
         return answers.encoded_of(self._send(questions.encode_request(face)).json())
 
     def edit(
-        self, face: Face, edits: Mapping[str, float], *, adjust: Mapping[str, float] | None = None, format: str = "png"
+        self,
+        face: Face,
+        edits: Mapping[str, float],
+        *,
+        adjust: Mapping[str, float] | None = None,
+        method: str = "",
+        format: str = "png",
     ) -> bytes:
         """The picture file of the changed face."""
-        return self._send(questions.edit_request(face, edits, adjust or {}, format)).content
+        return self._send(questions.edit_request(face, edits, adjust or {}, method, format)).content
 
     def transfer(
         self,
@@ -70,10 +80,27 @@ class Client:
         references: Mapping[str, Face],
         strengths: Mapping[str, float] | None = None,
         *,
+        method: str = "",
         format: str = "png",
     ) -> bytes:
         """The picture file of the face with features of others, by feature; strengths: 1 is theirs, 0 its own."""
-        return self._send(questions.transfer_request(face, references, strengths or {}, format)).content
+        request = questions.transfer_request(face, references, strengths or {}, method, format)
+        return self._send(request).content
+
+    def translate(
+        self,
+        face: Face,
+        domain: str,
+        *,
+        reference: Face | None = None,
+        seed: int | None = None,
+        method: str = "",
+        format: str = "png",
+    ) -> bytes:
+        """The picture file of the face as a member of a domain: in the style of ``reference``, in one that ``seed``
+        draws, or in the one that the label alone gives."""
+        request = questions.translate_request(face, domain, reference, seed, method, format)
+        return self._send(request).content
 
     def image(self, id: str) -> bytes:
         """A face of the collection, a JPEG."""
@@ -132,6 +159,10 @@ class AsyncClient:
         """The features that can be taken from other faces."""
         return answers.transferable_in(await self.describe("methods"))
 
+    async def domains(self) -> list[str]:
+        """What faces can be translated to."""
+        return answers.domains_in(await self.describe("methods"))
+
     async def search(self, search: Search) -> Found:
         return answers.found_of((await self._send(questions.search_request(search))).json())
 
@@ -139,10 +170,16 @@ class AsyncClient:
         return answers.encoded_of((await self._send(questions.encode_request(face))).json())
 
     async def edit(
-        self, face: Face, edits: Mapping[str, float], *, adjust: Mapping[str, float] | None = None, format: str = "png"
+        self,
+        face: Face,
+        edits: Mapping[str, float],
+        *,
+        adjust: Mapping[str, float] | None = None,
+        method: str = "",
+        format: str = "png",
     ) -> bytes:
         """The picture file of the changed face."""
-        return (await self._send(questions.edit_request(face, edits, adjust or {}, format))).content
+        return (await self._send(questions.edit_request(face, edits, adjust or {}, method, format))).content
 
     async def transfer(
         self,
@@ -150,10 +187,27 @@ class AsyncClient:
         references: Mapping[str, Face],
         strengths: Mapping[str, float] | None = None,
         *,
+        method: str = "",
         format: str = "png",
     ) -> bytes:
         """The picture file of the face with features of others, by feature; strengths: 1 is theirs, 0 its own."""
-        return (await self._send(questions.transfer_request(face, references, strengths or {}, format))).content
+        request = questions.transfer_request(face, references, strengths or {}, method, format)
+        return (await self._send(request)).content
+
+    async def translate(
+        self,
+        face: Face,
+        domain: str,
+        *,
+        reference: Face | None = None,
+        seed: int | None = None,
+        method: str = "",
+        format: str = "png",
+    ) -> bytes:
+        """The picture file of the face as a member of a domain: in the style of ``reference``, in one that ``seed``
+        draws, or in the one that the label alone gives."""
+        request = questions.translate_request(face, domain, reference, seed, method, format)
+        return (await self._send(request)).content
 
     async def image(self, id: str) -> bytes:
         """A face of the collection, a JPEG."""

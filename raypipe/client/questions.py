@@ -79,23 +79,41 @@ def search_request(search: Search) -> Request:
     return Request("/v1/search", told, pictures)
 
 
-def edit_request(face: Face, edits: Mapping[str, float], adjust: Mapping[str, float], format: str) -> Request:
+def edit_request(
+    face: Face, edits: Mapping[str, float], adjust: Mapping[str, float], method: str, format: str
+) -> Request:
     pictures: dict[str, bytes] = {}
-    question = {"face": _face(face, pictures), "edits": dict(edits), "adjust": dict(adjust), "format": format}
-    return Request("/v1/edit", question, pictures)
+    question = {"face": _face(face, pictures), "edits": dict(edits), "adjust": dict(adjust)}
+    return Request("/v1/edit", {**question, "method": method, "format": format}, pictures)
 
 
 def transfer_request(
-    face: Face, references: Mapping[str, Face], strengths: Mapping[str, float], format: str
+    face: Face, references: Mapping[str, Face], strengths: Mapping[str, float], method: str, format: str
 ) -> Request:
     pictures: dict[str, bytes] = {}
     question = {
         "face": _face(face, pictures),
         "references": {feature: _face(other, pictures) for feature, other in references.items()},
         "strengths": dict(strengths),
+        "method": method,
         "format": format,
     }
     return Request("/v1/transfer", question, pictures)
+
+
+def translate_request(
+    face: Face, domain: str, reference: Face | None, seed: int | None, method: str, format: str
+) -> Request:
+    pictures: dict[str, bytes] = {}
+    question = {
+        "face": _face(face, pictures),
+        "domain": domain,
+        "reference": None if reference is None else _face(reference, pictures),
+        "seed": seed,
+        "method": method,
+        "format": format,
+    }
+    return Request("/v1/translate", question, pictures)
 
 
 def encode_request(face: Face) -> Request:

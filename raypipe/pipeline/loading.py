@@ -40,22 +40,6 @@ def methods_of(bundle: Bundle) -> tuple[str, ...]:
     return tuple(name for name in catalog.method_names() if set(catalog.method_module(name).PARTS) <= set(bundle.parts))
 
 
-def only_method(bundle: Bundle, able: Sequence[str], asked: str) -> str:
-    """The method that was asked for, or the one of the model's that is ``able``.
-
-    Raises:
-        WrongUsage: none or several are, and none was asked for.
-    """
-    if asked:
-        return asked
-    if len(able) != 1:
-        raise WrongUsage(
-            f"model {bundle.name!r} has {'several methods' if able else 'no method'} for this; "
-            f"give one with --method: {', '.join(able or catalog.method_names())}"
-        )
-    return able[0]
-
-
 def method_that(
     offers: Callable[[Method], T | None], bundle: Bundle, asked: str, device: str | torch.device
 ) -> tuple[Method, T]:
@@ -66,10 +50,16 @@ def method_that(
         BadWeights: as ``load_method``.
     """
     loaded = {name: load_method(name, bundle, device) for name in ([asked] if asked else methods_of(bundle))}
-    able = {name: offered for name, method in loaded.items() if (offered := offers(method)) is not None}
-    if (name := only_method(bundle, list(able), asked)) not in able:
-        raise WrongUsage(f"method {name!r} does not offer this")
-    return loaded[name], able[name]
+    able = {name: has for name, method in loaded.items() if (has := offers(method)) is not None}
+    if asked and not able:
+        raise WrongUsage(f"method {asked!r} does not offer this")
+    if len(able) != 1:
+        raise WrongUsage(
+            f"model {bundle.name!r} has {'several methods' if able else 'no method'} for this; "
+            f"give one with --method: {', '.join(able or catalog.method_names())}"
+        )
+    ((name, offered),) = able.items()
+    return loaded[name], offered
 
 
 def shared_inputs(

@@ -14,6 +14,7 @@ from tests.pipeline.search.small_collection import SmallCollection, make_collect
 from tests.serve.api_server import ApiServer
 from tests.serve.browser import chromium
 from tests.serve.featured import Featured, make_featured
+from tests.serve.translated import make_translating
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +48,22 @@ def featured_searcher(featured: Featured) -> Searcher:
 def featured_api(featured: Featured) -> Iterator[ApiServer]:
     """A server whose model transfers features, which no test changes."""
     yield from _served(featured.index, featured.model)
+
+
+@pytest.fixture(scope="session")
+def translating(collection: SmallCollection, featured: Featured, tmp_path_factory: pytest.TempPathFactory) -> Featured:
+    return make_translating(tmp_path_factory.mktemp("translating"), featured, collection)
+
+
+@pytest.fixture(scope="session")
+def translating_searcher(translating: Featured) -> Searcher:
+    return open_searcher(str(translating.index), str(translating.model))
+
+
+@pytest.fixture(scope="session")
+def translating_api(translating: Featured) -> Iterator[ApiServer]:
+    """A server whose model edits, transfers features and translates, which no test changes."""
+    yield from _served(translating.index, translating.model)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ MORE = 6
 IDS = frozenset(f"new-{i}" for i in range(MORE))
 
 
-def make_more_codes(out: Path, model: Path) -> None:
+def make_more_codes(out: Path, model: Path, methods: tuple[str, ...] = ("sparse_directions",)) -> None:
     """A dataset by the same model, ``out``; its pictures lie beside it."""
     table = {
         "image_id": sorted(IDS),
@@ -25,7 +25,7 @@ def make_more_codes(out: Path, model: Path) -> None:
     }
     source = out.with_suffix(".parquet")
     pq.write_table(pa.table(table), source)
-    encode_locally(config_for(source, out, model, methods=("sparse_directions",)))
+    encode_locally(config_for(source, out, model, methods=methods))
 
 
 def changeable(folder: Path, collection: SmallCollection) -> tuple[Path, Path]:

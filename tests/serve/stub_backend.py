@@ -12,7 +12,7 @@ import numpy as np
 from raypipe.errors import RaypipeError
 from raypipe.pipeline.search.query import Face, FromPixels, SearchQuery
 from raypipe.pipeline.search.result import SearchResult
-from serve.backend import Change, Description, Encoded, MethodFacts, Pixels, Transfer, Versioned
+from serve.backend import Change, Description, Encoded, MethodFacts, Pixels, Transfer, Translation, Versioned
 from serve.errors import Unavailable
 
 SIDE = 4
@@ -20,7 +20,7 @@ SIDE = 4
 
 @dataclass
 class StubBackend:
-    """Edits and transfers take until ``go`` is set; ``began`` and ``cancelled`` count them.
+    """Pictures take until ``go`` is set; ``began`` and ``cancelled`` count them.
 
     ``error``: what encoding raises.
     ``asked``: the ids of the pictures that were asked for, all of which it has, after so many ``refusals``.
@@ -38,7 +38,13 @@ class StubBackend:
 
     async def describe(self) -> Description:
         method = MethodFacts(
-            name="stub", verbs=("edit", "transfer"), attributes=("a",), spaces=(), needs=(), features=("f",)
+            name="stub",
+            verbs=("edit", "transfer", "translate"),
+            attributes=("a",),
+            spaces=(),
+            needs=(),
+            features=("f",),
+            domains=("d",),
         )
         return Description(
             model="stub",
@@ -65,6 +71,9 @@ class StubBackend:
         return await self._drawn()
 
     async def transfer(self, face: Face, transfer: Transfer, method: str) -> Versioned[Pixels]:
+        return await self._drawn()
+
+    async def translate(self, face: Face, translation: Translation, method: str) -> Versioned[Pixels]:
         return await self._drawn()
 
     async def _drawn(self) -> Versioned[Pixels]:

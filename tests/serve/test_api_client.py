@@ -18,6 +18,8 @@ from tests.pipeline.search.small_collection import ATTRIBUTES, NAMES
 from tests.serve.api_server import ApiServer
 from tests.serve.featured import FEATURES
 from tests.serve.stub_backend import StubBackend
+from tests.serve.translated import DOMAINS
+from tests.serve.translated import METHOD as TRANSLATING
 
 
 @pytest.fixture
@@ -73,6 +75,27 @@ def test_features_come_from_faces_of_every_kind(featured_api: ApiServer, tmp_pat
     form = {"query": json.dumps({**question, "strengths": {"hair": 0.5}})}
     raw = featured_api.client.post("/v1/transfer", data=form, files={"hers": picture_bytes(8, "PNG")})
     assert raw.content == made
+
+
+def test_faces_are_translated_in_styles_of_every_kind(translating_api: ApiServer) -> None:
+    hers = picture_bytes(8, "PNG")
+    with Client(translating_api.url) as client:
+        assert client.domains() == DOMAINS
+        by_label, like = (
+            client.translate("face-03", DOMAINS[2]),
+            client.translate("face-03", DOMAINS[2], reference=hers),
+        )
+        assert client.translate("face-03", DOMAINS[2], reference="face-08") != by_label != like
+        assert client.translate("face-03", DOMAINS[2], method=TRANSLATING, format="webp")[8:12] == b"WEBP"
+        with pytest.raises(ServerProblem, match="draws no styles"):
+            client.translate("face-03", DOMAINS[2], seed=1)
+        assert client.edit("face-03", {"Smiling": 1}, method=TRANSLATING) != client.edit("face-03", {"Smiling": 1})
+
+    async def ask() -> tuple[list[str], bytes]:
+        async with AsyncClient(translating_api.url) as awaited:
+            return await awaited.domains(), await awaited.translate("face-03", DOMAINS[2], reference=hers)
+
+    assert asyncio.run(ask()) == (DOMAINS, like)
 
 
 def test_a_problem_is_an_error_that_says_what(client: Client) -> None:

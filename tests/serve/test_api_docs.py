@@ -25,6 +25,7 @@ from tests.pictures import picture_bytes
 from tests.serve.api_server import ApiServer
 from tests.serve.featured import Featured
 from tests.serve.more_codes import make_more_codes
+from tests.serve.translated import METHODS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 TEXT = DOCUMENT.read_text()
@@ -36,13 +37,13 @@ SHELL_BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def server(featured: Featured, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+def server(translating: Featured, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     folder = tmp_path_factory.mktemp("documented")
-    shutil.copytree(featured.index, folder / "index")
-    make_more_codes(folder / "more", featured.model)
+    shutil.copytree(translating.index, folder / "index")
+    make_more_codes(folder / "more", translating.model, METHODS)
     (folder / "tokens").write_text(f"admin {TOKEN}\n")
     settings = ApiSettings(tokens=str(folder / "tokens"), codes=str(folder))
-    backend = LocalBackend(str(folder / "index"), str(featured.model), limits=settings.limits)
+    backend = LocalBackend(str(folder / "index"), str(translating.model), limits=settings.limits)
     with ApiServer(make_app(backend, settings), token=TOKEN) as server:
         yield server
 
@@ -86,6 +87,8 @@ def test_the_pictures_that_were_written_are_pictures(server: ApiServer, folder: 
         "edited.webp": "WEBP",
         "hair.png": "PNG",
         "both.webp": "WEBP",
+        "not-smiling.png": "PNG",
+        "like-her.webp": "WEBP",
         "face-01.jpg": "JPEG",
     }
 
@@ -108,7 +111,7 @@ def test_the_python_block_works(server: ApiServer) -> None:
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(compile(block, str(DOCUMENT), "exec"), names)
     assert printed.getvalue().rstrip().endswith("True")
-    assert all(names[name].startswith(b"\x89PNG") for name in ("smiling", "mixed"))
+    assert all(names[name].startswith(b"\x89PNG") for name in ("smiling", "mixed", "serious"))
 
 
 def test_every_status_and_every_address_is_told(server: ApiServer) -> None:

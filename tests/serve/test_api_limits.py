@@ -16,7 +16,10 @@ from tests.serve.stub_backend import StubBackend
 BODY_BYTES = 50_000
 EDIT = json.dumps({"face": {"id": "x"}}).encode()
 TRANSFER = json.dumps({"face": {"id": "x"}, "references": {"f": {"id": "y"}}}).encode()
-COMPUTING = pytest.mark.parametrize(("path", "question"), [("/v1/edit", EDIT), ("/v1/transfer", TRANSFER)])
+TRANSLATE = json.dumps({"face": {"id": "x"}, "domain": "d"}).encode()
+COMPUTING = pytest.mark.parametrize(
+    ("path", "question"), [("/v1/edit", EDIT), ("/v1/transfer", TRANSFER), ("/v1/translate", TRANSLATE)]
+)
 
 Start = Callable[..., tuple[ApiServer, StubBackend]]
 

@@ -14,7 +14,7 @@ from raypipe import __version__
 from raypipe.attributes import Edit
 from raypipe.pipeline.search.query import FromIndex
 from raypipe.pipeline.search.searcher import Searcher
-from serve import work
+from serve import drawing, work
 from serve.backend import Change
 from serve.http import make_app
 from serve.local_backend import LocalBackend
@@ -56,9 +56,8 @@ def description_in(content: bytes) -> dict[str, str]:
 
 def test_an_edit_is_the_engines_to_the_pixel(api: ApiServer, collection: SmallCollection, searcher: Searcher) -> None:
     answer = api.client.post("/v1/edit", json={"face": {"id": collection.id(4)}, "edits": {NAMES[0]: 2, NAMES[1]: -1}})
-    direct = work.edit(
-        searcher, FromIndex(collection.id(4)), Change(edits=(Edit(NAMES[0], 2.0), Edit(NAMES[1], -1.0))), ""
-    )
+    change = Change(edits=(Edit(NAMES[0], 2.0), Edit(NAMES[1], -1.0)))
+    direct = drawing.edit(searcher, FromIndex(collection.id(4)), change, "sparse_directions")
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["index-version"] == "1"
     assert np.array_equal(pixels(answer.content), direct)

@@ -12,8 +12,9 @@ from httpx import Response
 from PIL import Image
 
 from raypipe.pipeline.search.query import FromIndex
+from raypipe.pipeline.search.scales import in_first_unit
 from raypipe.pipeline.search.searcher import Searcher
-from serve import work
+from serve import drawing
 from serve.backend import Transfer
 from tests.pictures import picture_bytes
 from tests.serve.api_server import ApiServer
@@ -59,7 +60,7 @@ def test_what_is_offered_is_told(featured_api: ApiServer, api: ApiServer) -> Non
 def test_a_transfer_is_the_methods_to_the_pixel(featured_api: ApiServer, featured_searcher: Searcher) -> None:
     references = {"hair": FromIndex("face-08"), "pose": FromIndex("face-09")}
     wanted = Transfer(references=references, strengths={"hair": 0.5, "pose": USUAL})
-    direct = work.transfer(featured_searcher, FromIndex("face-03"), wanted, METHOD)
+    direct = drawing.transfer(featured_searcher, FromIndex("face-03"), wanted, METHOD)
     answer = ask(featured_api, face=FACE, references={"hair": OTHER, "pose": THIRD}, strengths={"hair": 0.5})
     assert (answer.headers["content-type"], answer.headers["index-version"]) == ("image/png", "1")
     assert np.array_equal(drawn(answer), direct)
@@ -143,8 +144,9 @@ def test_where_no_method_offers_it_that_is_told(api: ApiServer) -> None:
     assert (status, named) == (501, "not-offered")
 
 
-def test_features_are_searched_beside_attributes(featured_api: ApiServer) -> None:
-    """A face like one, with the hair of another, that smiles: the distance is the sum of what each alone has."""
+def test_features_are_searched_beside_attributes(featured_api: ApiServer, featured_searcher: Searcher) -> None:
+    """A face like one, with the hair of another, that smiles: the distance is the sum of what each alone has, in one
+    unit."""
 
     def found(**question: Any) -> dict[str, float]:
         answer = featured_api.client.post("/v1/search", json={"k": 40, "exclude_own": False, **question})
@@ -161,7 +163,9 @@ def test_features_are_searched_beside_attributes(featured_api: ApiServer) -> Non
         prefer={"Smiling": 3},
         like=[{"space": "hair", "face": OTHER, "weight": 2}, {"space": f"{METHOD}.eyes", "face": THIRD, "weight": 0.5}],
     )
-    expected = {id: whole[id] + 2 * hair[id] + 0.5 * eyes[id] for id in whole}
+    spaces = ["sparse_directions.w_plus", f"{METHOD}.hair", f"{METHOD}.eyes"]
+    _, of_hair, of_eyes = in_first_unit(featured_searcher.index, spaces)
+    expected = {id: whole[id] + 2 * of_hair * hair[id] + 0.5 * of_eyes * eyes[id] for id in whole}
     assert len(both) == 40
     assert both == pytest.approx(expected, rel=1e-4)
 

@@ -22,8 +22,8 @@ from raypipe.pipeline.search.searcher import Searcher
 from raypipe.pipeline.search.wishes import wish_of
 from raypipe.retrieval.filters import OneOf
 from raypipe.weights import open_bundle
-from serve import work
-from serve.backend import Change, Transfer
+from serve import drawing, work
+from serve.backend import Change, Transfer, Translation
 from serve.coordinator import Coordinator, append_codes
 from serve.deployments import Decider, Encoder, ShardGroup
 from serve.errors import Overloaded, Replaced, Unavailable
@@ -33,6 +33,7 @@ from serve.settings import Batching, ServeSettings
 from tests.pipeline.search.small_collection import FACES, W_PLUS, SmallCollection
 from tests.serve.featured import METHOD, Featured
 from tests.serve.more_codes import IDS, MORE, make_more_codes
+from tests.serve.translated import METHOD as TRANSLATING
 
 T = TypeVar("T")
 
@@ -80,13 +81,13 @@ class Cluster:
             assert fingerprint == opened.bundle.fingerprint
             return encoder.encoded([pixels])[0]
 
-        async def render(one: work.Rendering, fingerprint: str) -> Any:
+        async def render(one: drawing.Rendering, fingerprint: str) -> Any:
             assert fingerprint == opened.bundle.fingerprint
-            return work.rendered(opened, [one])[0]
+            return drawing.rendered(opened, [one])[0]
 
-        async def transfer(one: work.Transferring, fingerprint: str) -> Any:
+        async def transfer(one: drawing.Transferring, fingerprint: str) -> Any:
             assert fingerprint == opened.bundle.fingerprint
-            return work.rendered(opened, [work.transferred(opened, one)])[0]
+            return drawing.rendered(opened, [drawing.transferred(opened, one)])[0]
 
         self.coordinator = Coordinator(str(index), preload=self._preload, append=append, lease_s=LEASE_S)
         self.groups = [Handle(answer=group.answer) for group in self._groups]
@@ -174,8 +175,8 @@ def test_a_picture_asks_what_the_engine_asks_with_it(cluster: Cluster, searcher:
 
 def test_pictures_and_codes_are_the_engine_s(cluster: Cluster, searcher: Searcher) -> None:
     face, change = FromIndex("face-05"), Change(edits=(Edit("Smiling", 2.0),), adjust={"Eyeglasses": 1.0})
-    edited = cluster.run(lambda backend: backend.edit(face, change, "")).value
-    assert (edited == work.edit(searcher, face, change, "")).all()
+    edited = cluster.run(lambda backend: backend.edit(face, change, "sparse_directions")).value
+    assert (edited == drawing.edit(searcher, face, change, "sparse_directions")).all()
 
 
 def test_features_of_others_are_the_engine_s(featured: Featured, featured_searcher: Searcher) -> None:
@@ -186,7 +187,28 @@ def test_features_of_others_are_the_engine_s(featured: Featured, featured_search
     wanted = Transfer(references=references, strengths={"hair": 1.3, "pose": 0.7})
     cluster = Cluster(featured.index, featured.model)
     made = cluster.run(lambda backend: backend.transfer(face, wanted, METHOD)).value
-    assert (made == work.transfer(featured_searcher, face, wanted, METHOD)).all()
+    assert (made == drawing.transfer(featured_searcher, face, wanted, METHOD)).all()
+
+
+def test_faces_become_what_the_engine_makes_of_them(translating: Featured, translating_searcher: Searcher) -> None:
+    """An id, and pictures that somebody encodes."""
+    places = [translating_searcher.place(id) for id in ("face-05", "face-08")]
+    mine, hers = (FromPixels(pixels) for pixels in translating_searcher.collection.pictures(places))
+    cluster = Cluster(translating.index, translating.model)
+
+    async def ask(backend: RayBackend) -> list[Any]:
+        by_label = await backend.translate(FromIndex("face-05"), Translation(domain="Smiling, Male"), TRANSLATING)
+        like = Translation(domain="not Smiling, Male", reference=hers)
+        return [by_label.value, (await backend.translate(mine, like, TRANSLATING)).value]
+
+    made = cluster.run(ask)
+    wanted = (
+        Translation(domain="Smiling, Male"),
+        Translation(domain="not Smiling, Male", reference=FromIndex("face-08")),
+    )
+    for pixels, translation in zip(made, wanted, strict=True):
+        face = FromIndex("face-05")
+        assert (pixels == drawing.translate(translating_searcher, face, translation, TRANSLATING)).all()
 
 
 def test_codes_are_the_engine_s(cluster: Cluster, searcher: Searcher) -> None:

@@ -70,14 +70,15 @@ class Spaces:
 
 def open_spaces(bundle: Bundle, asked: Sequence[str]) -> Spaces:
     """The spaces of that name, METHOD.SPACE or SPACE where one method has it; none asked for: all, and first those of
-    methods with attributes. The first is what a search without a space means: whole faces, not one of their features.
+    methods whose attributes can be preferred. The first is what a search without a space means: whole faces, not one
+    of their features.
 
     Raises:
         WrongUsage: no such space, or one that several methods have.
         BadWeights: the model lacks a part.
     """
     methods = {name: load_method(name, bundle, "cpu") for name in methods_of(bundle)}
-    ordered = sorted(methods.items(), key=lambda item: not item[1].attributes)
+    ordered = sorted(methods.items(), key=lambda item: not any(form.coordinates for form in item[1].spaces.values()))
     known = {f"{name}.{space}": form for name, method in ordered for space, form in method.spaces.items()}
     if not known:
         raise WrongUsage(f"model {bundle.name!r} has no method, so there is nothing to search by")

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -218,7 +220,15 @@ class Searcher:
         if isinstance(face, FromPixels):
             return self.model.encode(face.pixels, method)
         stored = self.model.tensors(face.columns) if isinstance(face, FromCodes) else known[face.id]
+        if isinstance(face, FromIndex) and self.model.needs_picture(stored, method):
+            return stored | self.model.encode(self._picture(face.id), method)
         return self.model.completed(stored, method)
+
+    def _picture(self, id: str) -> npt.NDArray[np.uint8]:
+        found = self.collection.pictures([self.place(id)])[0]
+        if isinstance(found, str):
+            raise WrongUsage(f"the picture of {id!r} cannot be read any more, and its codes are of other methods")
+        return found
 
     def _faces_of_index(self, asked: Sequence[str]) -> dict[str, Columns]:
         ids = list(dict.fromkeys(asked))
