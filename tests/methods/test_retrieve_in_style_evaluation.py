@@ -111,6 +111,14 @@ def test_chance_is_the_mean_over_all_pairs(parts: dict[str, Part]) -> None:
     assert some.chance("mouth") == pytest.approx(sum(agreeing) / len(agreeing))
 
 
+def test_results_of_the_same_person_are_counted(parts: dict[str, Part]) -> None:
+    some = gallery(seen(parts), queries=3)
+    row = [int((some.people == some.people[query]).nonzero()[-1]) for query in range(3)]
+    stranger = [int((some.people != some.people[query]).nonzero()[0]) for query in range(3)]
+    assert some.of_the_same_person(torch.tensor([row, stranger]).T) == 0.5
+    assert some.of_the_same_person(torch.tensor([stranger, stranger]).T) == 0.0
+
+
 def test_as_many_axes_as_faces_lose_nothing(parts: dict[str, Part]) -> None:
     part = trained_part(width=99, axes_faces=24)
     with torch.no_grad():
@@ -198,7 +206,7 @@ def test_a_whole_evaluation(parts: dict[str, Part]) -> None:
     report = evaluate(CONFIG, faces, parts, torch.device("cpu"))
     assert list(report.tables[0].columns[1:]) == list(FEATURES)
     assert all(0 <= cell <= 100 for row in report.tables[0].rows for cell in row[1:] if isinstance(cell, float))
-    assert len(report.claims) == 2 * len(FEATURES) + 1
+    assert len(report.claims) == 3 * len(FEATURES) + 1
     assert report.pictures["transfers"].shape[:2] == (4, 6)
     assert list(report.sheets) == ["retrieval-1", "retrieval-2"]
     again = evaluate(CONFIG, faces, parts, torch.device("cpu"))

@@ -118,6 +118,10 @@ def measure(config: EvaluationConfig, faces: Faces, parts: Mapping[str, Part], d
         stored=catalogue.axes.shape[1],
         scores={name: _scores(gallery, some, config.results) for name, some in found.items()},
         chance={name: gallery.chance(name) for name in features},
+        same_person={
+            name: {feature: gallery.of_the_same_person(some[feature][:, : config.results]) for feature in features}
+            for name, some in found.items()
+        },
         people={name: _people(config, gallery, some) for name, some in found.items()},
         changes={system.name: changes(view, system, pairs, features) for system in transferring},
         fid=fidelity(view, transferring, gallery.faces, images, network, features=features, strength=config.strength)

@@ -30,6 +30,7 @@ class Results:
         stored: numbers that are stored of a face for each feature.
         scores: attribute matching of every query, [Q] by feature.
         chance: the score of any other faces.
+        same_person: the share of results that are other pictures of the query's person, by feature.
         people: TRSI-IoU of all queries and pairs of features.
         changes: of transfers, by feature.
         fid: of transfers, and without any; empty where no network was there.
@@ -45,6 +46,7 @@ class Results:
     stored: int
     scores: Mapping[str, Mapping[str, Tensor]]
     chance: Mapping[str, float]
+    same_person: Mapping[str, Mapping[str, float]]
     people: Mapping[str, Tensor]
     changes: Mapping[str, Mapping[str, Change]]
     fid: Mapping[str, float]
@@ -60,13 +62,19 @@ def report_of(results: Results) -> Report:
     return Report(
         tables=[
             _scores(results),
+            _same_person(results),
             _people(results),
             _changes(results),
             *([_fid(results)] if results.fid else []),
             _kept(results),
         ],
         plots=[_ratios(results)],
-        claims=[*_score_claims(results), *_people_claims(results), *_change_claims(results)],
+        claims=[
+            *_score_claims(results),
+            *_person_claims(results),
+            *_people_claims(results),
+            *_change_claims(results),
+        ],
         pictures={"transfers": results.strips},
         sheets=results.sheets,
         choices=_choices(results),
@@ -83,6 +91,18 @@ def _scores(results: Results) -> Table:
         columns=["", *results.features],
         rows=rows,
         paper=[[name, *(some[feature] for feature in results.features)] for name, some in PAPER_SCORES.items()],
+    )
+
+
+def _same_person(results: Results) -> Table:
+    rows: list[list[Cell]] = [
+        [name, *(round(100 * some[feature], 2) for feature in results.features)]
+        for name, some in results.same_person.items()
+    ]
+    return Table(
+        title="Results that are other pictures of the query's person, in percent (figure 7)",
+        columns=["", *results.features],
+        rows=rows,
     )
 
 
@@ -153,6 +173,18 @@ def _score_claims(results: Results) -> list[Claim]:
             statement=f"RIS matches attributes of {feature} at least as well as EIS",
             holds=bool(ours[feature].mean() >= theirs[feature].mean()),
             evidence=f"{_percent(ours[feature])} % against {_percent(theirs[feature])} %",
+        )
+        for feature in results.features
+    ]
+
+
+def _person_claims(results: Results) -> list[Claim]:
+    ours, theirs = results.same_person[RIS], results.same_person[EIS]
+    return [
+        Claim(
+            statement=f"By {feature} EIS finds the same person more often than RIS does",
+            holds=theirs[feature] > ours[feature],
+            evidence=f"{100 * theirs[feature]:.2f} % against {100 * ours[feature]:.2f} %",
         )
         for feature in results.features
     ]

@@ -37,6 +37,10 @@ class Gallery:
         of_feature = self.labels[:, columns]
         return attribute_matching_score(of_feature[self.queries], of_feature[found_Qk])
 
+    def of_the_same_person(self, found_Qk: Tensor) -> float:
+        """The share of results that are other pictures of the query's person."""
+        return float((self.people[found_Qk] == self.people[self.queries][:, None]).double().mean())
+
     def chance(self, feature: str) -> float:
         """The score of results that have nothing to do with the query: the mean over all pairs of different faces."""
         columns = [self.attributes.index(name) for name in self.names(feature)]

@@ -121,7 +121,7 @@ class Summary:
                 f"this run: {run['images']:,} images in {run['seconds']:,.1f} s, {rates}",
                 f"on {run['device']}: {run['workers']}",
                 f"read {_mib(run['fetched_bytes'])}, wrote {_mib(run['written_bytes'])}; time by stage: {shares}",
-                f"an image takes a worker {_ms(run['ms_per_image'])}; of the model's {_ms(run['model_ms_per_image'])}",
+                f"a worker's time an image: {_ms(run['ms_per_image'])}; the model: {_ms(run['model_ms_per_image'])}",
                 run["bottleneck"],
             ]
         )

@@ -50,7 +50,7 @@ def test_counts_add_up_and_the_rate_leaves_the_start_out() -> None:
     assert told["ms_per_image"] == {"fetch": 50, "decode": 100, "model": 150, "write": 200}
     assert told["model_ms_per_image"] == {"encoder": 50, "method": 100}
     words = Summary(out="out", rows=20, statuses={"ok": 20}, run=told).in_words()
-    assert "an image takes a worker fetch 50 ms, decode 100 ms, model 150 ms, write 200 ms; of the model's " in words
-    assert "encoder 50 ms, method 100 ms" in words
+    assert "a worker's time an image: fetch 50 ms, decode 100 ms, model 150 ms, write 200 ms; the model: " in words
+    assert "the model: encoder 50 ms, method 100 ms" in words
     assert told["images_per_s"] == pytest.approx(0.2, rel=0.01)
     assert told["images_per_s_once_running"] == pytest.approx(1.0, rel=0.01)
