@@ -13,11 +13,12 @@ from torch.nn import functional as F
 
 from raypipe.backbones.attributes import AttributeNet, AttributeNetConfig, attribute_part
 from raypipe.backbones.perceptual.resnet18 import ResNet18, ResNet18Config, load_resnet18, resnet18_part
-from raypipe.backbones.stargan2 import of_domain
+from raypipe.backbones.stargan2 import Domains, of_domain
 from raypipe.blocks.randomness import Draws
 from raypipe.contract import Columns, DataFacts, Share, Site
 from raypipe.errors import WrongUsage
 from raypipe.methods.l2m_gan import Config, build_recipe, load
+from raypipe.methods.l2m_gan.frequencies import Frequencies
 from raypipe.methods.l2m_gan.head import HeadFit
 from raypipe.methods.l2m_gan.networks import load_l2m
 from raypipe.methods.l2m_gan.recipe import L2MGANRecipe
@@ -97,7 +98,7 @@ def test_going_on_from_a_state_is_going_on() -> None:
 
 def test_the_losses_are_the_papers() -> None:
     """Of the first step, with nothing moved or mirrored, in the equations' own words."""
-    config = dataclasses.replace(TINY, mirror=False, shift=0.0)
+    config = dataclasses.replace(TINY, mirror=False, shift=0.0, balanced=False)
     recipe, twin = build(config), build(config)
     (batch,) = batches(1)
     told = recipe.step(batch)
@@ -208,6 +209,25 @@ def test_an_attribute_with_one_value_is_named() -> None:
     (batch,) = batches(1)
     with pytest.raises(WrongUsage, match="all faces have or all lack Smiling"):
         recipe.finish([{**batch, "labels": torch.tensor([[0.0, 1, 1], [1, 0, 1], [0, 1, 1], [0, 0, 1]])}])
+
+
+def test_rare_domains_weigh_as_much_as_frequent_ones() -> None:
+    """Three faces of one domain and one of another are as two of each; those are as if nothing were weighed."""
+    frequencies = Frequencies(Domains(("Smiling",)), torch.device("cpu"))
+    domains = torch.tensor([0, 0, 0, 1])
+    frequencies.count(domains, Share(), step=0, batch=4)
+    torch.testing.assert_close(frequencies.weights(domains), torch.tensor([2 / 3, 2 / 3, 2 / 3, 2.0]))
+    even = {**batches(1)[0], "labels": torch.tensor([[0.0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1]])}
+    told = [build(dataclasses.replace(TINY, balanced=balanced)).step(even)["d_loss"] for balanced in (True, False)]
+    torch.testing.assert_close(*told)
+
+
+def test_a_domain_that_is_never_seen_is_named() -> None:
+    frequencies = Frequencies(Domains(("Smiling", "Male")), torch.device("cpu"))
+    for step in range(3):
+        frequencies.count(torch.tensor([0, 1, 2, 0]), Share(), step=step, batch=500)
+    with pytest.raises(WrongUsage, match="not one of 2,000 faces is 'Smiling, Male'"):
+        frequencies.count(torch.tensor([0, 1, 2, 0]), Share(), step=3, batch=500)
 
 
 def test_what_cannot_be_trained_is_named() -> None:

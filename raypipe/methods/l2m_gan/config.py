@@ -20,6 +20,8 @@ class L2MGANConfig:
         accumulate: passes whose gradients make one step, to save memory.
         attributes: of the data's, all of them if empty; the domains are all combinations of their values.
         warm_start: begin with the model's networks, for their attributes and sizes.
+        balanced: real faces weigh in the discriminator's loss as if all domains were equally frequent, as targets are.
+            StarGAN v2 draws them so.
         mirror: whether half of the pictures are mirrored.
         shift: by how much of their side pictures are moved at most.
         learning_rate: of Adam, with betas 0 and 0.99; constant.
@@ -40,6 +42,7 @@ class L2MGANConfig:
     accumulate: int = 1
     attributes: tuple[str, ...] = ()
     warm_start: bool = False
+    balanced: bool = True
     mirror: bool = True
     shift: float = 0.0
     style_dim: int = 64

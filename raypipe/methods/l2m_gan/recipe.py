@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from raypipe.backbones.perceptual.features import Features, perceptual_features
 from raypipe.backbones.stargan2 import Discriminator, discriminator_part, of_domain
 from raypipe.backbones.stargan2.evaluation import HeldOutTranslations, pieces
-from raypipe.backbones.stylegan2.losses import discriminator_loss, generator_loss, r1_penalties
+from raypipe.backbones.stylegan2.losses import generator_loss, r1_penalties
 from raypipe.backbones.stylegan2.players import Player
 from raypipe.blocks.jitter import jitter
 from raypipe.blocks.optimising import microbatches, update_average
@@ -25,6 +26,7 @@ from raypipe.contract import Columns, Site
 from raypipe.errors import WrongUsage
 from raypipe.methods.l2m_gan.beginning import DISCRIMINATOR_PART, PART, networks
 from raypipe.methods.l2m_gan.config import L2MGANConfig
+from raypipe.methods.l2m_gan.frequencies import Frequencies
 from raypipe.methods.l2m_gan.head import HeadFit
 from raypipe.methods.l2m_gan.losses import ORTHOGONALITY, distance
 from raypipe.methods.l2m_gan.networks import L2MGAN, l2m_part
@@ -77,16 +79,23 @@ class L2MGANRecipe:
             player.set_learning_rate(config.learning_rate)
         self._features: Features | None = perceptual_features(site) if config.perceptual_weight else None
         self._draw: Callable[..., Tensor] = torch.compile(network.generator) if config.compile else network.generator
+        self._frequencies = Frequencies(network.domains, site.device)
         self._done = 0
         self._head: tuple[Tensor, Tensor] | None = None
 
     def step(self, batch: Columns) -> dict[str, Tensor]:
-        """Numbers: the losses, before their weights."""
+        """Numbers: the losses, before their weights.
+
+        Raises:
+            WrongUsage: after many faces, none of some domain.
+        """
         config = self._config
         draws = Draws(self._site.seed, self._done, self._site.share, self._site.device)
         images = jitter(batch["image"], draws, mirror=config.mirror, shift=config.shift)
+        sources = self._domains(batch)
+        self._frequencies.count(sources, self._site.share, step=self._done, batch=config.batch)
         targets = draws.integers(0, len(self.average.domains), len(images))
-        passes = Examples(images, self._domains(batch), targets).passes(config.accumulate)
+        passes = Examples(images, sources, targets).passes(config.accumulate)
         numbers = self._learned(self._discriminator, passes, self._discriminator_losses)
         numbers |= self._learned(self._network, passes, self._network_losses)
         self._done += 1
@@ -152,6 +161,7 @@ class L2MGANRecipe:
             "network": self._network.state_dict(),
             "discriminator": self._discriminator.state_dict(),
             "average": self.average.state_dict(),
+            "shares": self._frequencies.shares.clone(),
             "done": self._done,
         }
 
@@ -159,6 +169,7 @@ class L2MGANRecipe:
         self._network.load_state_dict(state["network"])
         self._discriminator.load_state_dict(state["discriminator"])
         self.average.load_state_dict(state["average"])
+        self._frequencies.shares.copy_(state["shares"])
         self._done, self._head = state["done"], None
 
     def export(self) -> dict[str, Part]:
@@ -192,7 +203,8 @@ class L2MGANRecipe:
         return {name: torch.stack([losses[name] for losses in told]).mean() for name in told[0]}
 
     def _discriminator_losses(self, examples: Examples) -> dict[str, Tensor]:
-        """Equation 2, by the branches of the faces' own and of the target domains, and R1."""
+        """Equation 2, by the branches of the faces' own and of the target domains, and R1. Real faces weigh as if all
+        domains were as frequent as they are among the targets."""
         network, discriminator = self._network.network, self.discriminator
         weight = self._config.r1_weight
         reals = examples.images.detach().requires_grad_(weight > 0)
@@ -202,10 +214,13 @@ class L2MGANRecipe:
                 fakes = self._draw(examples.images, network.transformer(own_ND, examples.targets))
             real_logits = of_domain(discriminator(reals), examples.sources)
             fake_logits = of_domain(discriminator(fakes), examples.targets)
-        loss = discriminator_loss(real_logits.float(), fake_logits.float())
+        of_reals = (
+            self._frequencies.weights(examples.sources) if self._config.balanced else torch.ones_like(real_logits)
+        )
+        loss = (of_reals * F.softplus(-real_logits.float())).mean() + F.softplus(fake_logits.float()).mean()
         losses = {"total": loss, "d_loss": loss}
         if weight:
-            losses["r1"] = r1_penalties(real_logits, reals).mean()
+            losses["r1"] = (of_reals * r1_penalties(real_logits, reals)).mean()
             losses["total"] = loss + 0.5 * weight * losses["r1"]
         return losses
 
