@@ -14,7 +14,7 @@ from tests.pipeline.search.small_collection import SmallCollection, make_collect
 from tests.serve.api_server import ApiServer
 from tests.serve.browser import chromium
 from tests.serve.featured import Featured, make_featured
-from tests.serve.translated import make_translating
+from tests.serve.translated import Sampling, make_translating
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +64,16 @@ def translating_searcher(translating: Featured) -> Searcher:
 def translating_api(translating: Featured) -> Iterator[ApiServer]:
     """A server whose model edits, transfers features and translates, which no test changes."""
     yield from _served(translating.index, translating.model)
+
+
+@pytest.fixture(scope="session")
+def sampling_api(translating: Featured) -> Iterator[ApiServer]:
+    """As ``translating_api``, but its method draws styles."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr("raypipe.methods.l2m_gan.method.L2M", Sampling)
+    for server in _served(translating.index, translating.model):
+        patch.undo()  # its methods are loaded
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,16 +16,13 @@ from raypipe.pipeline.search.query import FromIndex
 from raypipe.pipeline.search.searcher import Searcher, open_searcher
 from serve import drawing
 from serve.backend import Change, Translation
-from serve.http import make_app
-from serve.local_backend import LocalBackend
-from serve.settings import ApiSettings
 from tests.pictures import picture_bytes
 from tests.serve.api_server import ApiServer
 from tests.serve.featured import METHOD as TRANSFERRING
 from tests.serve.featured import Featured
 from tests.serve.test_api_pictures import MADE_BY_A_MODEL, RECORD, description_in
 from tests.serve.test_api_transfer import drawn, problem
-from tests.serve.translated import DOMAINS, METHOD, Sampling
+from tests.serve.translated import DOMAINS, METHOD
 
 FACE, OTHER = {"id": "face-03"}, {"id": "face-08"}
 DOMAIN = "Smiling, not Male"
@@ -41,16 +37,6 @@ def upload(api: ApiServer, question: dict[str, Any], **rows: int) -> Response:
     files = {name: ("secret.png", picture_bytes(row, "PNG")) for name, row in rows.items()}
     form = {"query": json.dumps({"domain": DOMAIN, **question})}
     return api.client.post("/v1/translate", data=form, files=files)
-
-
-@pytest.fixture(scope="module")
-def sampling_api(translating: Featured) -> Iterator[ApiServer]:
-    settings = ApiSettings()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("raypipe.methods.l2m_gan.method.L2M", Sampling)
-        backend = LocalBackend(str(translating.index), str(translating.model), limits=settings.limits)
-        with ApiServer(make_app(backend, settings)) as server:
-            yield server
 
 
 def test_what_is_offered_is_told(translating_api: ApiServer, sampling_api: ApiServer) -> None:

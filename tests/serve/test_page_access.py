@@ -46,6 +46,11 @@ def transfer(page: Page) -> None:
     page.locator(".likes:visible img").wait_for()
 
 
+def translate(page: Page) -> None:
+    expect(page.get_by_role("img", name="The translated face")).to_be_visible()
+    page.locator(".likes:visible img").wait_for()
+
+
 def old_answer(page: Page) -> None:
     results(page)
     where = page.get_by_label("Only faces where")
@@ -61,6 +66,7 @@ VIEWS: Mapping[str, tuple[str, Callable[[Page], None]]] = {
     "other faces": (QUESTION, other_faces),
     "edit": ("?tab=edit&face=face-07&edits=Smiling:1", edit),
     "transfer": ("?tab=transfer&face=face-07&take=1:hair:face-08", transfer),
+    "translate": ("?tab=translate&face=face-07&domain=Smiling,+not+Male&style=face:face-08", translate),
     "old answer": (QUESTION, old_answer),
 }
 
@@ -73,12 +79,12 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (WIDE, "dark"), (NARROW, "light")])
 def test_axe_finds_no_serious_fault(
-    browser: Browser, featured_api: ApiServer, size: tuple[int, int], scheme: str
+    browser: Browser, translating_api: ApiServer, size: tuple[int, int], scheme: str
 ) -> None:
     # Cards that fade in have another contrast on the way.
     with page_of(browser, size, color_scheme=scheme, reduced_motion="reduce") as page:
         for view, (question, reach) in VIEWS.items():
-            page.goto(f"{featured_api.url}/{question}")
+            page.goto(f"{translating_api.url}/{question}")
             reach(page)
             found = Axe().run(page)
             assert len(found["passes"]) > 10, view
@@ -153,11 +159,11 @@ def test_the_focus_stays_where_it_was_when_hits_change(page: Page, api: ApiServe
     assert has_focus(page, f"[data-id='{before[0]}'] summary" if before[0] in ids_shown(page) else ".face-button")
 
 
-@pytest.mark.parametrize("view", ["start", "results", "edit", "transfer", "old answer"])
-def test_a_phone_need_not_scroll_sideways(browser: Browser, featured_api: ApiServer, view: str) -> None:
+@pytest.mark.parametrize("view", ["start", "results", "edit", "transfer", "translate", "old answer"])
+def test_a_phone_need_not_scroll_sideways(browser: Browser, translating_api: ApiServer, view: str) -> None:
     question, reach = VIEWS[view]
     with page_of(browser, NARROW) as page:
-        page.goto(f"{featured_api.url}/{question}")
+        page.goto(f"{translating_api.url}/{question}")
         reach(page)
         assert page.evaluate("document.documentElement.scrollWidth") == NARROW[0]
 

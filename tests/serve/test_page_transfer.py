@@ -130,6 +130,27 @@ def test_features_of_a_picture_of_ones_own(page: Page, featured_api: ApiServer) 
     assert "her.png" not in page.url
 
 
+def test_a_hit_s_feature_is_taken_with_keys(page: Page, api: ApiServer, featured_api: ApiServer) -> None:
+    page.goto(f"{featured_api.url}/?face=face-07")
+    wait_until(lambda: ids_shown(page) != [], page)
+    first, second = ids_shown(page)[:2]
+    for id, feature in ((first, "Hair"), (second, "Pose")):
+        page.get_by_label(f"Take this face’s … ({id})").press("Enter")
+        button = page.get_by_role("button", name=f"Take the {feature.lower()} of {id}")
+        expect(button).to_be_visible()
+        button.press("Enter")
+        expect(page.get_by_role("tab", name="Transfer")).to_have_attribute("aria-selected", "true")
+        expect(page.get_by_label(f"{feature} of {id}: how much")).to_be_visible()
+        expect(page.locator("#stage")).to_be_focused()
+        page.get_by_role("tab", name="Search").click()
+    page.get_by_role("tab", name="Transfer").click()
+    references = {"hair": {"id": first}, "pose": {"id": second}}
+    wait_for_picture(page, AFTER, made(featured_api, "transfer", face=FACE, references=references))
+    page.goto(f"{api.url}/?face=face-07")
+    wait_until(lambda: ids_shown(page) != [], page)
+    expect(page.get_by_text("Take its …")).to_have_count(0)
+
+
 def test_the_face_is_downloaded(page: Page, featured_api: ApiServer) -> None:
     page.goto(f"{featured_api.url}/?tab=transfer&face=face-07&take=0.5:hair:face-08")
     expected = with_hair(featured_api, "face-08", 0.5)

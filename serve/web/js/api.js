@@ -47,6 +47,11 @@ export async function transfer(question, signal) {
   return (await post("transfer", question, signal)).blob();
 }
 
+/** A face as a member of a domain, a Blob. */
+export async function translate(question, signal) {
+  return (await post("translate", question, signal)).blob();
+}
+
 /** A face of the collection for `showPicture`: its address, or, with a token, which an <img> cannot send, a Blob. */
 export async function imageSource(id) {
   const address = `v1/images/${encodeURIComponent(id)}`;

@@ -10,6 +10,7 @@ import { SearchTab } from "./search_tab.js";
 import { Tabs } from "./tabs.js";
 import { startTheme } from "./theme.js";
 import { TransferTab } from "./transfer_tab.js";
+import { TranslateTab } from "./translate_tab.js";
 import { count } from "./words.js";
 
 const ADDRESS_MS = 300;
@@ -36,6 +37,7 @@ function show(served) {
   const tabs = { search: new SearchTab(state, served) };
   if (offers("edit")) tabs.edit = new EditTab(state, served);
   if (offers("transfer")) tabs.transfer = new TransferTab(state, served);
+  if (offers("translate")) tabs.translate = new TranslateTab(state, served);
   new Tabs(state, tabs);
 }
 

@@ -2,6 +2,7 @@
 
 import { imageSource } from "./api.js";
 import { byId, make, showPicture } from "./dom.js";
+import { smallerPicture } from "./smaller_picture.js";
 
 const AT_ONCE = 24;
 
@@ -54,6 +55,23 @@ export function openCollection(examples, onchoose, onfile = null) {
     make("div", { class: "stack" }, onfile && ownPicture(closing(onfile)), faceChoice(examples, closing(onchoose))),
   );
   dialog.showModal();
+}
+
+/** Opens the dialog for a face of the collection or a picture of one's own; `onchoose(face)`: see query.js. */
+export function chooseFace(examples, onchoose) {
+  openCollection(
+    examples,
+    (id) => onchoose({ id }),
+    async (file) => onchoose({ file: await smallerPicture(file), name: file.name }),
+  );
+}
+
+/** An <img> of a face that was chosen. */
+export function chosenImage({ id, file }) {
+  if (!file) return faceImage(id, "");
+  const image = make("img", { alt: "", width: 128, height: 128 });
+  showPicture(image, file);
+  return image;
 }
 
 /** An <img> of a face of the collection. */

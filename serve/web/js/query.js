@@ -5,7 +5,7 @@ export const HITS_A_PAGE = 24;
 /**
  * A face is {id} of the collection, or {file, name} of this machine. `adjust` and `prefer`: numbers by attribute, those
  * that are not named stay as they are; `like`: [{space, id, weight}]; `edits`: strengths by attribute;
- * `take`: by feature, a face and its {strength}.
+ * `take`: by feature, a face and its {strength}; `domain`: "" is as it is; `style`: a face, or {seed}; null: the label's.
  */
 export const EMPTY = Object.freeze({
   tab: "search",
@@ -20,6 +20,8 @@ export const EMPTY = Object.freeze({
   method: "",
   edits: {},
   take: {},
+  domain: "",
+  style: null,
 });
 
 /** The present query. Whoever listens to "change" is told what was ("before"). */
@@ -49,7 +51,7 @@ export function asAddress(query) {
   if (query.tab !== EMPTY.tab) words.set("tab", query.tab);
   if (query.face?.id) words.set("face", query.face.id);
   if (query.face?.file) words.set("picture", query.face.name);
-  for (const name of ["space", "where", "method"]) if (query[name]) words.set(name, query[name]);
+  for (const name of ["space", "where", "method", "domain"]) if (query[name]) words.set(name, query[name]);
   if (query.weight !== EMPTY.weight) words.set("weight", query.weight);
   if (query.onePerPerson) words.set("one_per_person", "1");
   for (const kind of ["adjust", "prefer", "edits"]) {
@@ -59,6 +61,8 @@ export function asAddress(query) {
   for (const [feature, { id, strength }] of Object.entries(query.take)) {
     if (id) words.append("take", `${strength}:${feature}:${id}`);
   }
+  if (query.style?.id) words.set("style", `face:${query.style.id}`);
+  if (query.style?.seed !== undefined) words.set("style", `seed:${query.style.seed}`);
   return words.size ? `?${words}` : "";
 }
 
@@ -88,6 +92,8 @@ export function fromAddress(address) {
       take: Object.fromEntries(
         triples("take").map(([, strength, feature, id]) => [feature, { id, strength: Number(strength) }]),
       ),
+      domain: words.get("domain") ?? "",
+      style: styleOf(words.get("style") ?? ""),
     },
   };
 }
@@ -98,6 +104,11 @@ function numbersOf(texts) {
     Number(text.slice(text.lastIndexOf(":") + 1)),
   ]);
   return Object.fromEntries(pairs.filter(([name, value]) => name && Number.isFinite(value)));
+}
+
+function styleOf(text) {
+  if (text.startsWith("face:")) return { id: text.slice(5) };
+  return /^seed:\d+$/.test(text) ? { seed: Number(text.slice(5)) } : null;
 }
 
 export const canSearch = (query) => query.face !== null || query.like.length > 0;
@@ -134,6 +145,12 @@ export function transferQuestion(face, method, take, format = "png") {
   });
   const { body, files } = withFace(face, { method, references, strengths, format });
   return { body, files: { ...files, ...pictures } };
+}
+
+export function translateQuestion(face, method, domain, style, format = "png") {
+  const reference = style?.file ? { upload: "reference" } : style?.id ? { id: style.id } : null;
+  const { body, files } = withFace(face, { method, domain, reference, seed: style?.seed ?? null, format });
+  return { body, files: style?.file ? { ...files, reference: style.file } : files };
 }
 
 function withFace(face, body) {

@@ -8,14 +8,18 @@ import { nameInWords, number, spaceInWords } from "./words.js";
 const CONTROLS = "button, summary";
 const GLIDE = { duration: 280, easing: "cubic-bezier(0.2, 0, 0, 1)" };
 
-/** `onfind(id)`, `onlike(id, space)`, `onopen(hit, card)`; `spaces`: names of the index's spaces. */
+/**
+ * `spaces`: names of the index's spaces; `features`: what can be taken from a face. `onfind(id)`, `onlike(id, space)`,
+ * `ontake(id, feature)`, `onopen(hit, card)`.
+ */
 export class ResultGrid {
   #cards = new Map();
   #handlers;
   #spaces;
+  #features;
 
-  constructor(spaces, handlers) {
-    [this.#spaces, this.#handlers] = [spaces, handlers];
+  constructor({ spaces, features }, handlers) {
+    [this.#spaces, this.#features, this.#handlers] = [spaces, features, handlers];
     this.element = make("ol", { class: "grid", "aria-label": "Nearest faces" });
   }
 
@@ -62,7 +66,7 @@ export class ResultGrid {
         make("span", { class: "distance", title: "Distance" }, number(hit.distance)),
       ),
       ...reasonsInShort(reasonsOf(hit, query, this.#spaces)),
-      make("div", { class: "row tight" }, this.#findButton(hit), this.#likeMenu(hit)),
+      make("div", { class: "row tight" }, this.#findButton(hit), this.#likeMenu(hit), this.#takeMenu(hit)),
     );
     return card;
   }
@@ -81,31 +85,41 @@ export class ResultGrid {
   }
 
   #likeMenu({ id }) {
-    const buttons = this.#spaces.map((space) =>
-      make(
-        "button",
-        {
-          type: "button",
-          class: "small",
-          onclick: (event) => this.#like(event, id, space),
-          "aria-label": `Also like the ${spaceInWords(space, this.#spaces)} of ${id}`,
-        },
-        nameInWords(spaceInWords(space, this.#spaces)),
-      ),
-    );
-    return make(
-      "details",
-      { class: "like", name: "like" },
+    const words = (space) => spaceInWords(space, this.#spaces);
+    return this.#menu(
       make("summary", { class: "small", "aria-label": `Also like this face’s … (${id})` }, "Like its …"),
-      make("div", { class: "menu" }, buttons),
+      this.#spaces.map((space) => ({
+        words: nameInWords(words(space)),
+        label: `Also like the ${words(space)} of ${id}`,
+        onchoose: () => this.#handlers.onlike(id, space),
+      })),
     );
   }
 
-  #like(event, id, space) {
-    const menu = event.target.closest("details");
-    menu.open = false;
-    menu.querySelector("summary").focus();
-    this.#handlers.onlike(id, space);
+  #takeMenu({ id }) {
+    if (!this.#features.length) return null;
+    return this.#menu(
+      make("summary", { class: "small", "aria-label": `Take this face’s … (${id})` }, "Take its …"),
+      this.#features.map((feature) => ({
+        words: nameInWords(feature),
+        label: `Take the ${nameInWords(feature).toLowerCase()} of ${id}`,
+        onchoose: () => this.#handlers.ontake(id, feature),
+      })),
+    );
+  }
+
+  /** Of all menus one is open at a time. */
+  #menu(summary, items) {
+    const buttons = items.map(({ words, label, onchoose }) => {
+      const choose = () => {
+        menu.open = false;
+        summary.focus();
+        onchoose();
+      };
+      return make("button", { type: "button", class: "small", "aria-label": label, onclick: choose }, words);
+    });
+    const menu = make("details", { class: "like", name: "like" }, summary, make("div", { class: "menu" }, buttons));
+    return menu;
   }
 
   /** Whose card has the focus, and on which of its controls; null: none. */

@@ -38,7 +38,7 @@ export class SearchTab {
     this.limits = new Limits(state, served);
     this.preview = new Preview(state, served);
     this.controls = make("div", { class: "stack" }, this.likes.element, this.sliders.element, this.limits.element);
-    this.grid = new ResultGrid(spaces, this.#handlers());
+    this.grid = new ResultGrid({ spaces, features: this.#transferring?.features ?? [] }, this.#handlers());
     this.welcome = welcome({
       title: "Start with a face",
       words: "Take one of these, or drop a picture anywhere. Then say what is to be different, and what matters.",
@@ -73,6 +73,10 @@ export class SearchTab {
   get #space() {
     const { spaces } = this.#served;
     return spaces.find((space) => space.name === this.#state.now.space) ?? spaces[0];
+  }
+
+  get #transferring() {
+    return this.#served.methods.find(({ verbs }) => verbs.includes("transfer"));
   }
 
   #follow(before) {
@@ -176,6 +180,11 @@ export class SearchTab {
       state.change({ like: [...others, { id, space, weight: 1 }] });
       say(`Now also like the face ${id}`);
     };
+    const ontake = (id, feature) => {
+      const { take } = state.now;
+      state.change({ tab: "transfer", take: { ...take, [feature]: { id, strength: this.#transferring.strength.usual } } });
+      byId("stage").focus({ preventScroll: true });
+    };
     const canEdit = this.#served.methods.some(({ verbs }) => verbs.includes("edit"));
     const onedit = canEdit ? (id) => state.change({ face: { id }, tab: "edit" }) : null;
     const onopen = (hit) =>
@@ -187,7 +196,7 @@ export class SearchTab {
         onlike,
         onedit,
       });
-    return { onfind, onlike, onopen };
+    return { onfind, onlike, ontake, onopen };
   }
 
   async #share() {

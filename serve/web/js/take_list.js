@@ -1,19 +1,17 @@
 /** Whose each feature is to be, and how much of it. */
 
-import { faceImage } from "./collection.js";
-import { make, showPicture } from "./dom.js";
+import { chooseFace, chosenImage } from "./collection.js";
+import { make } from "./dom.js";
 import { strengthScale } from "./scales.js";
-import { smallerPicture } from "./smaller_picture.js";
 import { nameInWords } from "./words.js";
 
 export class TakeList {
   #state;
   #method;
-  #open;
+  #examples;
 
-  /** `open(onchoose, onfile)`: lets somebody choose a face of the collection, or a file. */
-  constructor(state, method, open) {
-    [this.#state, this.#method, this.#open] = [state, method, open];
+  constructor(state, method, examples) {
+    [this.#state, this.#method, this.#examples] = [state, method, examples];
     this.list = make("ul", { class: "likes" });
     this.element = make(
       "section",
@@ -22,9 +20,11 @@ export class TakeList {
       this.list,
     );
     state.addEventListener("change", ({ detail: { before } }) => {
+      this.element.hidden = !state.now.face;
       // A slider that is being moved must not be made anew.
       if (before.take !== state.now.take && !this.list.querySelector("input:focus")) this.show();
     });
+    this.element.hidden = !state.now.face;
     this.show();
   }
 
@@ -51,7 +51,7 @@ export class TakeList {
     return make(
       "li",
       { "data-feature": feature },
-      taken.file ? ownImage(taken.file) : faceImage(taken.id, ""),
+      chosenImage(taken),
       this.#slider(feature, `${words} of ${taken.id ?? taken.name}`, taken.strength),
       choose,
       keep,
@@ -87,10 +87,7 @@ export class TakeList {
       this.#change(feature, { ...face, strength });
       this.list.querySelector(`[data-feature="${CSS.escape(feature)}"] input`)?.focus();
     };
-    this.#open(
-      (id) => take({ id }),
-      async (file) => take({ file: await smallerPicture(file), name: file.name }),
-    );
+    chooseFace(this.#examples, take);
   }
 
   #keep(feature) {
@@ -101,10 +98,4 @@ export class TakeList {
   #change(feature, taken) {
     this.#state.set("take", feature, taken);
   }
-}
-
-function ownImage(file) {
-  const image = make("img", { alt: "", width: 128, height: 128 });
-  showPicture(image, file);
-  return image;
 }
