@@ -1,4 +1,4 @@
-"""What an evaluation finds, as plain values. How tables, curves and pictures are shown is the pipeline's business."""
+"""What an evaluation finds, as plain values. How tables, charts and pictures are shown is the pipeline's business."""
 
 from __future__ import annotations
 
@@ -43,6 +43,16 @@ class Plot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BoxPlot:
+    """A box for each group's values: quartiles, whiskers to the last value within 1.5 of their distance, and those
+    beyond as points (Tukey)."""
+
+    title: str
+    y_label: str
+    groups: Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SheetRow:
     """``pictures`` [n,3,h,w] in [-1,1] with a line under each; ``name``: the lines beside them."""
 
@@ -76,7 +86,7 @@ class Report:
     ``choices``: made where the paper leaves them open."""
 
     tables: Sequence[Table]
-    plots: Sequence[Plot] = ()
+    plots: Sequence[Plot | BoxPlot] = ()
     claims: Sequence[Claim] = ()
     pictures: Mapping[str, Tensor] = field(default_factory=dict)
     sheets: Mapping[str, Sheet] = field(default_factory=dict)

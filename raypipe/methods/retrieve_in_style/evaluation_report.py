@@ -12,13 +12,14 @@ from torch import Tensor
 from raypipe.methods.retrieve_in_style.evaluation_search import Kept
 from raypipe.methods.retrieve_in_style.evaluation_systems import EIS, RIS
 from raypipe.methods.retrieve_in_style.evaluation_transfers import Change
-from raypipe.report import Cell, Claim, Line, Plot, Report, Sheet, Table
+from raypipe.report import BoxPlot, Cell, Claim, Line, Plot, Report, Sheet, Table
 
 PAPER_SCORES: Mapping[str, Mapping[str, float]] = {
     "RIS": {"eyes": 96.3, "nose": 100.0, "mouth": 81.1, "hair": 97.5},
     "EIS": {"eyes": 95.4, "nose": 100.0, "mouth": 75.8, "hair": 97.1},
 }
 
+PEOPLE = "TRSI-IoU of all queries and pairs of features (figure 8)"
 SIGNIFICANT = 0.05
 
 
@@ -68,7 +69,7 @@ def report_of(results: Results) -> Report:
             *([_fid(results)] if results.fid else []),
             _kept(results),
         ],
-        plots=[_ratios(results)],
+        plots=[_ratios(results), _boxes(results)],
         claims=[
             *_score_claims(results),
             *_person_claims(results),
@@ -112,7 +113,12 @@ def _people(results: Results) -> Table:
         quartiles = torch.quantile(values, torch.tensor([0.25, 0.5, 0.75], dtype=values.dtype)).tolist()
         rows.append([name, *(round(value, 4) for value in [*quartiles, float(values.mean())])])
     columns = ["", "lower quartile", "median", "upper quartile", "mean"]
-    return Table(title="TRSI-IoU of all queries and pairs of features (figure 8)", columns=columns, rows=rows)
+    return Table(title=PEOPLE, columns=columns, rows=rows)
+
+
+def _boxes(results: Results) -> BoxPlot:
+    groups = {name: values.tolist() for name, values in results.people.items()}
+    return BoxPlot(title=PEOPLE, y_label="TRSI-IoU", groups=groups)
 
 
 def _changes(results: Results) -> Table:

@@ -109,7 +109,7 @@ def _write(out: str, report: Report, run: Mapping[str, Any], say: Say) -> tuple[
     try:
         files |= {f"{file_name(plot.title)}.png": chart_png(plot) for plot in report.plots}
     except WrongUsage as error:
-        say(f"no curves are drawn, their numbers are in {REPORT}: {error}")
+        say(f"no charts are drawn, their numbers are in {REPORT}: {error}")
     files[REPORT] = json.dumps(as_plain(report), indent=2).encode()
     files[RUN] = json.dumps(run, indent=2).encode()
     for name, content in files.items():

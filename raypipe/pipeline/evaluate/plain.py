@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from raypipe.report import Cell, Line, Plot, Report, Table
+from raypipe.report import BoxPlot, Cell, Line, Plot, Report, Table
 
 
 def as_plain(report: Report) -> dict[str, Any]:
@@ -35,7 +35,10 @@ def _table(table: Table) -> dict[str, Any]:
     }
 
 
-def _plot(plot: Plot) -> dict[str, Any]:
+def _plot(plot: Plot | BoxPlot) -> dict[str, Any]:
+    if isinstance(plot, BoxPlot):
+        groups = {name: [_cell(value) for value in values] for name, values in plot.groups.items()}
+        return {"title": plot.title, "y_label": plot.y_label, "groups": groups}
     return {
         "title": plot.title,
         "x_label": plot.x_label,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.evaluate.charts import chart_png
-from raypipe.report import Line, Plot
+from raypipe.report import BoxPlot, Line, Plot
 
 
 def plot(*lines: Line) -> Plot:
@@ -34,6 +34,19 @@ def test_every_line_and_its_band_are_drawn() -> None:
 
     assert 500 < coloured(one) < coloured(two)
     assert coloured(with_band) > 3 * coloured(one)
+
+
+def test_a_box_is_where_half_of_a_groups_values_are() -> None:
+    def ink_rows(*values: float) -> tuple[int, int]:
+        """First and last row of the picture's middle column with ink of the box's outline."""
+        groups = {"far": [0.0, 1.0], "one": values}
+        picture = pixels(chart_png(BoxPlot(title="A title", y_label="up", groups=groups)))
+        right = picture[60:600, 620:, :].max(2)
+        rows = np.flatnonzero((right < 100).sum(1) > 100)  # a box's edges are long and black
+        return int(rows[0]), int(rows[-2])
+
+    narrow, wide = ink_rows(0.45, 0.5, 0.55), ink_rows(0.1, 0.5, 0.9)
+    assert wide[1] - wide[0] > 3 * (narrow[1] - narrow[0]) > 0
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
