@@ -13,7 +13,7 @@ from PIL import Image
 from raypipe.cli import app
 from raypipe.errors import BadWeights, WrongUsage
 from raypipe.faces import to_pixels, to_signed
-from raypipe.methods.l2m_gan import load
+from raypipe.methods.l2m_gan import PARTS, load
 from raypipe.pipeline.encode.face_decoder import FaceConfig, FaceDecoder
 from raypipe.pipeline.translate import TranslateConfig, translate
 from raypipe.weights import open_bundle
@@ -54,7 +54,8 @@ def by_hand(model: Path, file: Path, domain: str, reference: Path | None = None)
         assert pixels is not None
         return to_signed(torch.from_numpy(pixels[None]))
 
-    method, face = load({"l2m_gan": open_bundle(str(model)).read("l2m_gan")}, "cpu"), cut_out(file)
+    bundle = open_bundle(str(model))
+    method, face = load({part: bundle.read(part) for part in PARTS}, "cpu"), cut_out(file)
     with torch.no_grad():
         other = method.represent({"image": cut_out(reference)}) if reference else None
         codes = method.translate(method.represent({"image": face}), domain, reference=other)

@@ -18,7 +18,7 @@ from tests.pipeline.search.small_collection import ATTRIBUTES, NAMES
 from tests.serve.api_server import ApiServer
 from tests.serve.featured import FEATURES
 from tests.serve.stub_backend import StubBackend
-from tests.serve.translated import DOMAINS
+from tests.serve.translated import DOMAINS, UNJUDGED
 from tests.serve.translated import METHOD as TRANSLATING
 
 
@@ -77,6 +77,7 @@ def test_features_come_from_faces_of_every_kind(featured_api: ApiServer, tmp_pat
     assert raw.content == made
 
 
+@UNJUDGED
 def test_faces_are_translated_in_styles_of_every_kind(translating_api: ApiServer) -> None:
     hers = picture_bytes(8, "PNG")
     with Client(translating_api.url) as client:

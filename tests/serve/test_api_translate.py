@@ -22,7 +22,9 @@ from tests.serve.featured import METHOD as TRANSFERRING
 from tests.serve.featured import Featured
 from tests.serve.test_api_pictures import MADE_BY_A_MODEL, RECORD, description_in
 from tests.serve.test_api_transfer import drawn, problem
-from tests.serve.translated import DOMAINS, METHOD
+from tests.serve.translated import DOMAINS, METHOD, UNJUDGED
+
+pytestmark = UNJUDGED
 
 FACE, OTHER = {"id": "face-03"}, {"id": "face-08"}
 DOMAIN = "Smiling, not Male"

@@ -11,6 +11,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.serve.api_server import ApiServer
 from tests.serve.browser import NARROW, WIDE, ids_shown, page_of, wait_until
+from tests.serve.translated import UNJUDGED
+
+pytestmark = UNJUDGED
 
 LIKE = "like=2:sparse_directions.attributes:face-03"
 QUESTION = f"?face=face-07&adjust=Smiling:1&prefer=Eyeglasses:0&{LIKE}&where=age+>+45"  # few hits: axe takes its time

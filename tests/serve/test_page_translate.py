@@ -15,7 +15,9 @@ from tests.pictures import picture_bytes
 from tests.serve.api_server import ApiServer
 from tests.serve.browser import page_of, wait_until
 from tests.serve.test_page_transfer import Pixels, made, wait_for_picture
-from tests.serve.translated import METHOD
+from tests.serve.translated import METHOD, UNJUDGED
+
+pytestmark = UNJUDGED
 
 FACE = {"id": "face-07"}
 DOMAIN = "Smiling, not Male"
@@ -124,3 +126,14 @@ def test_a_domain_that_is_not_there_is_told_and_can_be_changed(page: Page, trans
     expect(page.locator(".notice")).to_contain_text("'Old' is not a domain of this model")
     page.get_by_label("What the face becomes").select_option("Smiling, male")
     expect(page.locator(".notice")).to_have_count(0)
+
+
+def test_edits_are_those_of_the_search_s_method_until_another_is_chosen(page: Page, translating_api: ApiServer) -> None:
+    page.goto(f"{translating_api.url}/?tab=edit&face=face-07")
+    expect(page.get_by_label("Method")).to_have_value("sparse_directions")
+    page.get_by_label("Method").select_option("l2m gan")
+    wait_for_picture(page, "The face as the model draws it, unedited", own(translating_api))
+    page.get_by_label("Male: strength of the edit", exact=True).press("End")
+    wait_for_picture(
+        page, "The edited face", made(translating_api, "edit", face=FACE, method=METHOD, edits={"Male": 3})
+    )

@@ -34,6 +34,7 @@ from tests.pipeline.search.small_collection import FACES, W_PLUS, SmallCollectio
 from tests.serve.featured import METHOD, Featured
 from tests.serve.more_codes import IDS, MORE, make_more_codes
 from tests.serve.translated import METHOD as TRANSLATING
+from tests.serve.translated import UNJUDGED
 
 T = TypeVar("T")
 
@@ -190,6 +191,7 @@ def test_features_of_others_are_the_engine_s(featured: Featured, featured_search
     assert (made == drawing.transfer(featured_searcher, face, wanted, METHOD)).all()
 
 
+@UNJUDGED
 def test_faces_become_what_the_engine_makes_of_them(translating: Featured, translating_searcher: Searcher) -> None:
     """An id, and pictures that somebody encodes."""
     places = [translating_searcher.place(id) for id in ("face-05", "face-08")]

@@ -19,10 +19,10 @@ from tests.serve.featured import METHOD, Featured
 from tests.serve.ray_server import RayServer, ray_server
 from tests.serve.test_api_pictures import pixels
 from tests.serve.test_api_transfer import CODE_NOISE, NOBODY
-from tests.serve.translated import DOMAINS
+from tests.serve.translated import DOMAINS, UNJUDGED
 from tests.serve.translated import METHOD as TRANSLATING
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600), UNJUDGED]
 
 FACE = {"id": "face-05"}
 

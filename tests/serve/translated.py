@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from raypipe.contract import Columns
 from raypipe.methods.l2m_gan.method import L2M, RELATED
-from raypipe.methods.l2m_gan.networks import l2m_part
 from raypipe.pipeline.index.config import IndexConfig
 from raypipe.pipeline.index.job import run_job
 from raypipe.pipeline.index.local import RunLocally
 from raypipe.pipeline.index.plan import build_job
 from raypipe.weights import open_bundle, save_bundle
-from tests.l2m_models import tiny_network
+from tests.l2m_models import tiny_l2m
 from tests.pipeline.encode.test_job import config_for, encode_locally
 from tests.pipeline.search.small_collection import SmallCollection
 from tests.serve.featured import METHOD as TRANSFERRING
@@ -23,14 +23,16 @@ from tests.serve.featured import Featured
 
 METHOD = "l2m_gan"
 METHODS = ("sparse_directions", TRANSFERRING, METHOD)
+UNJUDGED = pytest.mark.filterwarnings("ignore:a reference for")
+"""The networks are not trained: what they take a face for says nothing."""
+
 DOMAINS = ["not Smiling, not Male", "not Smiling, Male", "Smiling, not Male", "Smiling, Male"]
 
 
 def make_translating(folder: Path, featured: Featured, collection: SmallCollection) -> Featured:
     """As ``featured``, with styles."""
     made, bundle = Featured(folder / "model", folder / "index"), open_bundle(str(featured.model))
-    # That reads no values: untrained, it would warn of every reference.
-    parts = {name: bundle.read(name) for name in bundle.parts} | {METHOD: l2m_part(tiny_network(reads_values=False))}
+    parts = {name: whose.read(name) for whose in (tiny_l2m(folder / "styles"), bundle) for name in whose.parts}
     save_bundle(str(made.model), "translating", parts, {})
     pictures = collection.model.parent / "faces.parquet"
     encode_locally(config_for(pictures, folder / "codes", made.model, commit_rows=8, methods=METHODS))

@@ -11,10 +11,13 @@ export class EditTab {
   title = "Edit";
   #state;
   #methods;
+  #usual;
 
   constructor(state, served) {
     this.#state = state;
     this.#methods = served.methods.filter(({ verbs }) => verbs.includes("edit"));
+    // As the server's, where a question names none: that of the first space.
+    this.#usual = this.#methods.find(({ name }) => name === served.spaces[0]?.method) ?? this.#methods[0];
     this.sliders = new SliderPanel({
       title: "Edits",
       scales: [editScale],
@@ -44,7 +47,7 @@ export class EditTab {
   }
 
   get #method() {
-    return this.#methods.find(({ name }) => name === this.#state.now.method) ?? this.#methods[0];
+    return this.#methods.find(({ name }) => name === this.#state.now.method) ?? this.#usual;
   }
 
   #follow(before) {
