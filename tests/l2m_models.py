@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from raypipe.backbones.attributes import AttributeNet, AttributeNetConfig, attribute_part
 from raypipe.backbones.psp import Encoder, EncoderConfig, encoder_part
 from raypipe.backbones.stargan2.layers import he_initialise
 from raypipe.methods.l2m_gan.networks import L2MGAN, L2MConfig, l2m_part
@@ -17,22 +18,26 @@ SIZE = 32
 TWO = ("Smiling", "Male")
 
 
-def tiny_network(attributes: tuple[str, ...] = TWO, *, seed: int = 0, reads_values: bool = True) -> L2MGAN:
+def tiny_network(attributes: tuple[str, ...] = TWO, *, seed: int = 0) -> L2MGAN:
     """For 32 px, with styles of 8 numbers; untrained. The same seed, the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = L2MGAN(
-            L2MConfig(
-                attributes=attributes, size=SIZE, style_dim=8, first_width=4, max_width=8, reads_values=reads_values
-            )
-        )
+        network = L2MGAN(L2MConfig(attributes=attributes, size=SIZE, style_dim=8, first_width=4, max_width=8))
         he_initialise(network)
     return network.eval().requires_grad_(False)
 
 
+def tiny_judge(attributes: tuple[str, ...] = TWO, *, seed: int = 0) -> AttributeNet:
+    """An untrained attribute network that knows these and one more."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        config = AttributeNetConfig(names=("Hat", *attributes), size=SIZE, widths=(8,), feature_dim=4)
+        return AttributeNet(config).eval().requires_grad_(False)
+
+
 def tiny_l2m(folder: Path, attributes: tuple[str, ...] = TWO, *, seed: int = 0) -> Bundle:
-    """A bundle of ``tiny_network``, of attributes with 2 or 4 domains, and a 32 px encoder that says how faces are cut
-    out. Method: ``l2m_gan``; the same seed, the same weights."""
+    """A bundle of ``tiny_network`` and ``tiny_judge``, and a 32 px encoder that says how faces are cut out.
+    Method: ``l2m_gan``; the same seed, the same weights."""
     network = tiny_network(attributes, seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -40,5 +45,6 @@ def tiny_l2m(folder: Path, attributes: tuple[str, ...] = TWO, *, seed: int = 0) 
             input_size=SIZE, num_layers=8, style_dim=16, widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), shared_heads=True
         )
         encoder = Encoder("psp", sizes).eval()
-    parts = {"encoder": encoder_part(encoder), "l2m_gan": l2m_part(network)}
+    judge = attribute_part(tiny_judge(attributes, seed=seed))
+    parts = {"encoder": encoder_part(encoder), "attributes": judge, "l2m_gan": l2m_part(network)}
     return save_bundle(str(folder), f"tiny-l2m-{seed}", parts, {"made_by": "tests"})

@@ -8,19 +8,22 @@ import pytest
 import torch
 from torch import Tensor
 
+from raypipe.backbones import stargan2
+from raypipe.backbones.attributes import attribute_part
 from raypipe.backbones.perceptual.resnet18 import load_resnet18
 from raypipe.errors import BadWeights
 from raypipe.methods.l2m_gan import imported, load
+from raypipe.methods.l2m_gan.networks import load_l2m
 from raypipe.pipeline.import_weights import import_weights
 from raypipe.weights import open_bundle
 from tests.backbones.stargan2_layouts import published
 from tests.backbones.stylegan2_foreign_files import saved
-from tests.l2m_models import tiny_network
+from tests.l2m_models import tiny_judge, tiny_network
 
 
 def tiny_checkpoint() -> dict[str, dict[str, Tensor]]:
     """An L2M-GAN checkpoint of a tiny network's numbers, in their names, with what they hold beside them."""
-    network = tiny_network(("Smiling",), reads_values=False)
+    network = tiny_network(("Smiling",))
     unused = {f"attention.layers.{layer}.{kind}": torch.ones(2) for layer in (0, 2) for kind in ("weight", "bias")}
     transformer = {
         name.replace("decomposer", "transform1").replace("transformers", "transform2"): tensor
@@ -39,7 +42,7 @@ def test_the_published_l2m_gan_is_read() -> None:
     assert set(found.parts) == {"l2m_gan", "resnet18"}
     config = found.parts["l2m_gan"].config
     assert (config["size"], config["style_dim"], config["high_pass"]) == (256, 64, 1.0)
-    assert load({"l2m_gan": found.parts["l2m_gan"]}, "cpu").domains == ("not Smiling", "Smiling")
+    assert load_l2m(found.parts["l2m_gan"], "cpu").domains.names == ("not Smiling", "Smiling")
     assert load_resnet18(found.parts["resnet18"], "cpu")(torch.zeros(1, 3, 64, 64)).shape == (1, 512)
 
 
@@ -48,18 +51,21 @@ def test_an_imported_model_is_the_same_model(tmp_path: Path) -> None:
     (tmp_path / "100000_nets_ema.ckpt").write_bytes(saved(tiny_checkpoint()))
     found = import_weights(str(tmp_path / "100000_nets_ema.ckpt"), str(tmp_path / "bundle")).found
     assert found.format == "L2M-GAN checkpoint"
-    assert [word in told for word, told in zip(("Smiling", "own domain", "landmarks"), found.remarks, strict=True)] == [
-        True
-    ] * 3
-    method = load({"l2m_gan": open_bundle(str(tmp_path / "bundle")).read("l2m_gan")}, "cpu")
-    network = tiny_network(("Smiling",), reads_values=False)
+    assert [
+        word in told for word, told in zip(("Smiling", "attribute network", "landmarks"), found.remarks, strict=True)
+    ] == [True] * 3
+    part = open_bundle(str(tmp_path / "bundle")).read("l2m_gan")
+    method = load({"l2m_gan": part, "attributes": attribute_part(tiny_judge(("Smiling",)))}, "cpu")
+    network = tiny_network(("Smiling",))
     x = torch.rand(3, 3, 32, 32)
     columns = method.represent({"image": x})
+    own = stargan2.of_domain(network.style_encoder(x), columns["l2m_values"][:, 0].long())
     targets = torch.ones(3, dtype=torch.int64)
-    wanted = network.generator(x, network.transformer(network.style_encoder(x)[:, 0], targets)).clamp(-1, 1)
+    wanted = network.generator(x, network.transformer(own, targets)).clamp(-1, 1)
     torch.testing.assert_close(method.render(method.translate(columns, "Smiling"), x), wanted)
-    unrelated = network.transformer.decompose(network.style_encoder(x)[:, 0])[0]
-    by_reference = method.translate(columns, "Smiling", reference=columns)
+    unrelated, _ = network.transformer.decompose(own)
+    smiling = {**columns, "l2m_values": torch.ones(3, 1)}
+    by_reference = method.translate(columns, "Smiling", reference=smiling)
     torch.testing.assert_close(by_reference["l2m_un"], unrelated)  # the authors' code: of its own branch
 
 

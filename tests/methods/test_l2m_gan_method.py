@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from raypipe.attributes import Edit
+from raypipe.backbones.attributes import attribute_part
 from raypipe.contract import Columns, Query, Translator
-from raypipe.errors import UnknownAttribute, WrongUsage
+from raypipe.errors import ModelMismatch, UnknownAttribute, WrongUsage
 from raypipe.methods.l2m_gan.method import L2M, RELATED, STYLES, UNRELATED, VALUES, ReferenceLacksAttribute, load
 from raypipe.methods.l2m_gan.networks import L2MGAN
 from raypipe.pipeline.loading import load_method, methods_of
-from tests.l2m_models import tiny_l2m, tiny_network
+from tests.l2m_models import tiny_judge, tiny_l2m, tiny_network
 from tests.methods.contract_checks import check_method
 
 SMILE, BOTH = ("Smiling",), ("Smiling", "Male")
@@ -30,7 +31,7 @@ def images(count: int = FACES, seed: int = 1) -> Tensor:
 def method_and_faces(attributes: tuple[str, ...], *, values: Tensor | None = None) -> tuple[L2M, L2MGAN, Columns]:
     """A method, its networks, and the columns of some faces, with these values of the attributes."""
     network = tiny_network(attributes)
-    method = L2M(network)
+    method = L2M(network, tiny_judge(network.config.attributes))
     columns = {"image": images(), **method.represent({"image": images()})}
     if values is not None:
         own = columns[STYLES][torch.arange(FACES), network.domains.of_values(values)]
@@ -52,7 +53,7 @@ def test_a_bundle_gives_the_method(tmp_path: Path) -> None:
     assert methods_of(bundle) == ("l2m_gan",)
     method = load_method("l2m_gan", bundle, "cpu")
     assert method.attributes == BOTH
-    wanted = L2M(tiny_network()).represent({"image": images()})
+    wanted = L2M(tiny_network(), tiny_judge()).represent({"image": images()})
     for name, column in method.represent({"image": images()}).items():
         assert torch.equal(column, wanted[name])
 
@@ -116,7 +117,7 @@ def test_a_translation_is_equation_1() -> None:
 def test_a_reference_is_equation_10(own_branch: bool) -> None:
     network = tiny_network(SMILE)
     network.config = replace(network.config, own_branch=own_branch)
-    method = L2M(network)
+    method = L2M(network, tiny_judge(network.config.attributes))
     columns, reference = (method.represent({"image": images(seed=seed)}) for seed in (1, 2))
     for given in (reference, {name: column[:1] for name, column in reference.items()}):
         made = method.translate(columns, "Smiling", reference=given)
@@ -209,6 +210,10 @@ def test_a_broken_picture_breaks_only_its_own_columns() -> None:
         torch.testing.assert_close(columns[name][3:], whole[name][3:])
 
 
-def test_loading_takes_the_part_alone(tmp_path: Path) -> None:
-    bundle = tiny_l2m(tmp_path, SMILE)
-    assert load({"l2m_gan": bundle.read("l2m_gan")}, "cpu").domains == ("not Smiling", "Smiling")
+def test_the_attribute_network_sees_the_values(tmp_path: Path) -> None:
+    bundle = tiny_l2m(tmp_path, BOTH)
+    parts = {name: bundle.read(name) for name in ("l2m_gan", "attributes")}
+    wanted = (tiny_judge(BOTH)(images(40))[:, 1:] > 0).float()
+    assert torch.equal(load(parts, "cpu").represent({"image": images(40)})[VALUES], wanted)
+    with pytest.raises(ModelMismatch, match="the model's attribute network does not know Male"):
+        load({**parts, "attributes": attribute_part(tiny_judge(SMILE))}, "cpu")

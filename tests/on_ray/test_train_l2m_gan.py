@@ -19,6 +19,7 @@ from ray.cluster_utils import Cluster
 from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from raypipe.backbones.attributes import attribute_part
 from raypipe.contract import Share, Site
 from raypipe.methods.l2m_gan import Config, build_recipe
 from raypipe.on_ray.averaging import average_over_workers
@@ -29,12 +30,14 @@ from raypipe.pipeline.train.config import TrainJob
 from raypipe.pipeline.train.job import begin
 from raypipe.pipeline.train.readers import Reader, as_columns, open_reader
 from tests.backbones.recipe_states import flat
+from tests.l2m_models import tiny_judge
 from tests.on_ray.test_train_stylegan2 import local_batches
 from tests.pipeline.train.made_up import celeba_folder
 from tests.pipeline.train.test_job import CPU, job_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
+JUDGE = {"attributes": attribute_part(tiny_judge())}
 STYLES = Config(batch=8, steps=12, style_dim=4, first_width=4, max_width=6, perceptual_weight=0.0, shift=0.05)
 
 
@@ -68,7 +71,7 @@ def trained(job: TrainJob, reader: Reader, batches: Batches, share: Share) -> di
     """The recipe's state after its steps in double precision, every leaf by its path; no tensors, for Ray Train."""
     torch.set_default_dtype(torch.float64)
     try:
-        recipe = build_recipe(job.recipe, Site(data=reader.facts, share=share))
+        recipe = build_recipe(job.recipe, Site(data=reader.facts, parts=JUDGE, share=share))
         for _, arrays in zip(range(job.recipe.steps), batches.from_step(0), strict=False):
             recipe.step({name: column.double() for name, column in as_columns(arrays, CPU).items()})
         leaves = flat(recipe.state_dict())

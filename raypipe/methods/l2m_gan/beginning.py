@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 from raypipe.backbones.stargan2 import Discriminator, DiscriminatorConfig, load_discriminator
 from raypipe.backbones.stargan2.layers import he_initialise
@@ -19,8 +18,8 @@ def networks(config: L2MGANConfig, site: Site) -> tuple[L2MGAN, Discriminator]:
     """New ones by He's initialisation, or with ``warm_start`` the model's, as far as it has them.
 
     Raises:
-        WrongUsage: an attribute that the data does not have, a size that cannot be, or a warm start without networks,
-            or with those of other data.
+        WrongUsage: an attribute that the data or the model's attribute network does not have, a size that cannot be, or
+            a warm start without networks, or with those of other data.
     """
     network = _given(site) if config.warm_start else _new(config, site)
     if missing := [name for name in network.config.attributes if name not in site.data.attributes]:
@@ -28,6 +27,7 @@ def networks(config: L2MGANConfig, site: Site) -> tuple[L2MGAN, Discriminator]:
             f"the data has no label {', '.join(missing)} with faces of 0 and faces of 1; it has: "
             f"{', '.join(site.data.attributes) or 'none'}"
         )
+    _require_known(network.config.attributes, site)
     sizes = network.config
     if site.data.size != sizes.size:
         raise WrongUsage(f"the model to start with is for {sizes.size} px, and the data is of {site.data.size} px")
@@ -50,7 +50,6 @@ def _new(config: L2MGANConfig, site: Site) -> L2MGAN:
             style_dim=config.style_dim,
             first_width=config.first_width,
             max_width=config.max_width,
-            reads_values=False,
         )
     )
     he_initialise(network)
@@ -58,10 +57,17 @@ def _new(config: L2MGANConfig, site: Site) -> L2MGAN:
 
 
 def _given(site: Site) -> L2MGAN:
-    """A copy without the classifier of values, which is fitted again."""
+    """A copy: a loaded network shares its tensors with the part, which is the site's."""
     if PART not in site.parts:
         raise WrongUsage(f"a warm start needs a model with a part {PART!r}; parts: {', '.join(site.parts) or 'none'}")
-    given = load_l2m(site.parts[PART], site.device)
-    network = L2MGAN(replace(given.config, reads_values=False))
-    network.load_state_dict({name: x for name, x in given.state_dict().items() if not name.startswith("head.")})
-    return network
+    return copy.deepcopy(load_l2m(site.parts[PART], site.device)).train()
+
+
+def _require_known(attributes: tuple[str, ...], site: Site) -> None:
+    """What is learned is of no use without a network that sees what a face already has."""
+    known = site.parts["attributes"].config["names"] if "attributes" in site.parts else ()
+    if unknown := [name for name in attributes if name not in known]:
+        raise WrongUsage(
+            f"without labels an attribute network must see which faces have {', '.join(unknown)}: give a model with a "
+            f"part 'attributes' that knows them (from: raypipe train attributes); known: {', '.join(known) or 'none'}"
+        )

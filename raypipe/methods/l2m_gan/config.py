@@ -32,7 +32,6 @@ class L2MGANConfig:
             StarGAN v2 does.
         ema_half_life_images: of the averaged networks; the default is a decay of 0.999 a step of 8.
         evaluated_faces: held-out faces that are translated for an evaluation, at most.
-        head_faces: training faces that the classifier of values is fitted to, at most.
         bf16: compute in bfloat16 where that is safe.
         compile: torch.compile what is not differentiated twice.
     """
@@ -58,7 +57,6 @@ class L2MGANConfig:
     r1_weight: float = 1.0
     ema_half_life_images: float = 5_542.0
     evaluated_faces: int = 2_000
-    head_faces: int = 20_000
     bf16: bool = False
     compile: bool = False
 
@@ -92,7 +90,7 @@ class L2MGANConfig:
 
 
 _LEAST = (
-    dict.fromkeys(("batch", "accumulate", "style_dim", "max_width", "head_faces"), 1)
+    dict.fromkeys(("batch", "accumulate", "style_dim", "max_width"), 1)
     | dict.fromkeys(("steps", "first_width", "weight_decay", "r1_weight"), 0)
     | dict.fromkeys(("cycle_weight", "style_weight", "perceptual_weight", "orthogonality_weight"), 0)
     | {"evaluated_faces": 2}

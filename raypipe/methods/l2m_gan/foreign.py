@@ -25,9 +25,9 @@ ATTRIBUTES = ("Smiling",)
 """Of the published checkpoint, whose domains are faces without and with a smile."""
 
 NO_NAMES = f"the file does not say what its 2 domains are of: taken for {ATTRIBUTES[0]}"
-NO_HEAD = (
-    f"it cannot tell a face's own domain: all count as 'not {ATTRIBUTES[0]}'. To have that fitted to labelled faces, "
-    "give it to raypipe train l2m_gan with --set warm_start=true and --set steps=0"
+NO_JUDGE = (
+    "it takes an attribute network to see which faces smile: to join it with a model that has one, give both to "
+    "raypipe train l2m_gan with --set warm_start=true and --set steps=0"
 )
 
 
@@ -78,7 +78,6 @@ def _checkpoint(tree: Mapping[str, object]) -> Imported:
         first_width=encoder.first_width,
         max_width=encoder.max_width,
         high_pass=generator.config["high_pass"],
-        reads_values=False,
         own_branch=True,
     )
     tensors = {f"generator.{name}": tensor for name, tensor in generator.tensors.items()}
@@ -92,4 +91,4 @@ def _checkpoint(tree: Mapping[str, object]) -> Imported:
     load_l2m(parts["l2m_gan"], "cpu")
     if "vgg" in tree:
         parts[PART] = resnet18_part_of_state(tensors_of(tree, "vgg"))
-    return Imported("L2M-GAN checkpoint", parts, (NO_NAMES, NO_HEAD, *([NO_LANDMARKS] if "fan" in tree else [])))
+    return Imported("L2M-GAN checkpoint", parts, (NO_NAMES, NO_JUDGE, *([NO_LANDMARKS] if "fan" in tree else [])))

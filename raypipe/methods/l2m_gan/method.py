@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from raypipe.attributes import Edit
+from raypipe.backbones.attributes import AttributeNet, load_attributes
 from raypipe.backbones.stargan2 import of_domain
 from raypipe.contract import Columns, Query, SearchSpace
-from raypipe.errors import UnknownAttribute, WrongUsage
+from raypipe.errors import ModelMismatch, UnknownAttribute, WrongUsage
 from raypipe.methods.l2m_gan.codes import Codes, StyleSpace
 from raypipe.methods.l2m_gan.inputs import finite_column, pictures
 from raypipe.methods.l2m_gan.networks import L2MGAN, load_l2m
@@ -22,8 +23,8 @@ UNRELATED, RELATED = "l2m_un", "l2m_re"
 """Columns [n,D]: s_un, and s_re of the combination of all attributes. A face is drawn in their sum."""
 
 VALUES = "l2m_values"
-"""Column [n,A] of 0 and 1: which attributes a face has, as far as the model can tell. It is the domain that styles are
-of, and what an edit of one attribute keeps of the others."""
+"""Column [n,A] of 0 and 1: which attributes a face has, as the attribute network sees it. It is the domain that styles
+are of, and what an edit of one attribute keeps of the others."""
 
 STYLES = "l2m_styles"
 """Column [n,K,D]: the face's style as a member of each domain, SE_y(x); edits leave it as it is."""
@@ -31,8 +32,8 @@ STYLES = "l2m_styles"
 ALL_BUT = "all_but_"
 """What the name of a space begins with that an attribute does not matter in."""
 
-PARTS = ("l2m_gan",)
-"""Of a model bundle, what ``load`` takes."""
+PARTS = ("l2m_gan", "attributes")
+"""Of a model bundle, what ``load`` takes; the attribute network sees which domain a face is of."""
 
 
 class ReferenceLacksAttribute(UserWarning):
@@ -43,16 +44,22 @@ def load(parts: Mapping[str, Part], device: str | torch.device) -> L2M:
     """The method with a bundle's networks.
 
     Raises:
-        BadWeights: the part is of another kind, or damaged.
+        BadWeights: a part is of another kind, or damaged.
+        ModelMismatch: the attribute network does not know an attribute.
     """
-    return L2M(load_l2m(parts["l2m_gan"], device))
+    network, judge = load_l2m(parts["l2m_gan"], device), load_attributes(parts["attributes"], device)
+    if unknown := [name for name in network.config.attributes if name not in judge.names]:
+        raise ModelMismatch(f"the model's attribute network does not know {', '.join(unknown)}: train one that does")
+    return L2M(network, judge)
 
 
 class L2M:
     """Codes are styles only: what is in a picture beside its style comes from the picture itself."""
 
-    def __init__(self, network: L2MGAN) -> None:
-        self._network, self._domains = network, network.domains
+    def __init__(self, network: L2MGAN, judge: AttributeNet) -> None:
+        """``judge`` knows the attributes, and maybe others."""
+        self._network, self._judge, self._domains = network, judge, network.domains
+        self._places = [judge.names.index(name) for name in self._domains.attributes]
         self._space = StyleSpace(network.domains, network.transformer)
         self._like = next(network.parameters())
 
@@ -88,9 +95,9 @@ class L2M:
         Raises:
             WrongUsage: ``image`` is missing, or of another size than the model's.
         """
-        encoder = self._network.style_encoder
-        features_NF = encoder.features(pictures(inputs, "image", self._network.config.size))
-        values_NA, styles_NKD = self._network.values(features_NF), encoder.styles(features_NF)
+        images = pictures(inputs, "image", self._network.config.size)
+        styles_NKD: Tensor = self._network.style_encoder(images)
+        values_NA = (self._judge(images)[:, self._places] > 0).to(styles_NKD)
         own_ND = of_domain(styles_NKD, self._domains.of_values(values_NA))
         unrelated, related = self._network.transformer.decompose(own_ND)
         return {UNRELATED: unrelated, RELATED: related, VALUES: values_NA, STYLES: styles_NKD}
@@ -216,7 +223,7 @@ class L2M:
 
     def _warn_of_others(self, given: Codes, domain: int) -> None:
         is_other_N = self._domains.of_values(given.values) != domain
-        if self._network.config.reads_values and bool(is_other_N.any()):
+        if bool(is_other_N.any()):
             rows = is_other_N.nonzero().flatten().tolist()
             found = self._domains.names[int(self._domains.of_values(given.values)[rows[0]])]
             told = f"a reference for {self._domains.names[domain]!r} seems to be {found!r} (row {rows[0]})"

@@ -32,7 +32,6 @@ class L2MConfig:
 
     Attributes:
         attributes: whose values are the domains.
-        reads_values: whether the model can tell from a picture which attributes it has (``ValueHead``).
         own_branch: a source's style for a reference is that of its own domain's branch, as in the authors' code,
             instead of that of the target's, equation 10.
     """
@@ -43,7 +42,6 @@ class L2MConfig:
     first_width: int = 0
     max_width: int = 512
     high_pass: float = 0.0
-    reads_values: bool = True
     own_branch: bool = False
 
     def __post_init__(self) -> None:
@@ -94,19 +92,6 @@ class StyleTransformer(nn.Module):
         return self.transform(related, domains_N) + unrelated
 
 
-class ValueHead(nn.Module):
-    """A linear classifier of attributes on the style encoder's features. Ours: the paper's faces come with labels."""
-
-    def __init__(self, features: int, attributes: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(features, attributes)
-
-    def forward(self, features_NF: Tensor) -> Tensor:
-        """[n, features] -> logits [n, A]; above 0: the face has the attribute."""
-        logits: Tensor = self.linear(features_NF)
-        return logits
-
-
 class L2MGAN(nn.Module):
     """What inference needs."""
 
@@ -117,16 +102,6 @@ class L2MGAN(nn.Module):
         self.generator = Generator(config.generator())
         self.style_encoder = StyleEncoder(config.style_encoder())
         self.transformer = StyleTransformer(config.style_dim, len(self.domains))
-        if config.reads_values:
-            self.head = ValueHead(self.style_encoder.feature_dim, len(config.attributes))
-
-    def values(self, features_NF: Tensor) -> Tensor:
-        """Of the style encoder's features: 1 where a face has the attribute, else 0, [n, A]; 0 everywhere where the
-        model cannot tell."""
-        if not self.config.reads_values:
-            return features_NF.new_zeros(len(features_NF), len(self.config.attributes))
-        logits_NA: Tensor = self.head(features_NF)
-        return (logits_NA > 0).to(features_NF)
 
 
 def l2m_part(network: L2MGAN) -> Part:

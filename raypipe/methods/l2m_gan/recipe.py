@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,13 +23,11 @@ from raypipe.blocks.jitter import jitter
 from raypipe.blocks.optimising import microbatches, update_average
 from raypipe.blocks.randomness import Draws
 from raypipe.contract import Columns, Site
-from raypipe.errors import WrongUsage
 from raypipe.methods.l2m_gan.beginning import DISCRIMINATOR_PART, PART, networks
 from raypipe.methods.l2m_gan.config import L2MGANConfig
 from raypipe.methods.l2m_gan.frequencies import Frequencies
-from raypipe.methods.l2m_gan.head import HeadFit
 from raypipe.methods.l2m_gan.losses import ORTHOGONALITY, distance
-from raypipe.methods.l2m_gan.networks import L2MGAN, l2m_part
+from raypipe.methods.l2m_gan.networks import l2m_part
 from raypipe.weights import Part
 
 
@@ -42,8 +40,8 @@ def build_recipe(config: L2MGANConfig, site: Site) -> L2MGANRecipe:
     """Ready for the first step.
 
     Raises:
-        WrongUsage: the data lack an attribute or are of a size that cannot be, no network for the perceptual loss, a
-            warm start without networks, or a batch that cannot be shared equally.
+        WrongUsage: the data or the model's attribute network lack an attribute, a size that cannot be, no network for
+            the perceptual loss, a warm start without networks, or a batch that cannot be shared equally.
     """
     config.check_shares(site.share.count)
     return L2MGANRecipe(config, site)
@@ -81,7 +79,6 @@ class L2MGANRecipe:
         self._draw: Callable[..., Tensor] = torch.compile(network.generator) if config.compile else network.generator
         self._frequencies = Frequencies(network.domains, site.device)
         self._done = 0
-        self._head: tuple[Tensor, Tensor] | None = None
 
     def step(self, batch: Columns) -> dict[str, Tensor]:
         """Numbers: the losses, before their weights.
@@ -99,7 +96,6 @@ class L2MGANRecipe:
         numbers = self._learned(self._discriminator, passes, self._discriminator_losses)
         numbers |= self._learned(self._network, passes, self._network_losses)
         self._done += 1
-        self._head = None
         update_average(
             self.average,
             self._network.network,
@@ -113,19 +109,8 @@ class L2MGANRecipe:
         """As it is now."""
         return self._discriminator.network
 
-    @torch.no_grad()
     def finish(self, batches: Iterable[Columns]) -> None:
-        """Fits the classifier of values to the averaged style encoder's features.
-
-        Raises:
-            WrongUsage: an attribute that all faces have, or none.
-        """
-        encoder = self.average.style_encoder
-        fit = HeadFit(encoder.feature_dim, self.average.config.attributes)
-        faces = -(-self._config.head_faces // self._site.share.count)
-        for images, labels_NA in pieces(((batch["image"], self._labels(batch)) for batch in batches), faces):
-            fit.add(encoder.features(images), labels_NA)
-        self._head = fit.result(self._site.share, self._site.device)
+        """Nothing is measured over all rows."""
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Columns]) -> dict[str, float]:
@@ -170,24 +155,11 @@ class L2MGANRecipe:
         self._discriminator.load_state_dict(state["discriminator"])
         self.average.load_state_dict(state["average"])
         self._frequencies.shares.copy_(state["shares"])
-        self._done, self._head = state["done"], None
+        self._done = state["done"]
 
     def export(self) -> dict[str, Part]:
-        """The averaged networks with the classifier of values, and the discriminator, to go on from.
-
-        Raises:
-            WrongUsage: ``finish`` has not been called since the last step.
-        """
-        if self._head is None:
-            raise WrongUsage("the classifier of values is not fitted: finish() comes before export()")
-        network = L2MGAN(replace(self.average.config, reads_values=True)).to(self._site.device)
-        network.load_state_dict(
-            {
-                **self.average.state_dict(),
-                **dict(zip(("head.linear.weight", "head.linear.bias"), self._head, strict=True)),
-            }
-        )
-        return {PART: l2m_part(network), DISCRIMINATOR_PART: discriminator_part(self.discriminator)}
+        """The averaged networks, and the discriminator, to go on from."""
+        return {PART: l2m_part(self.average), DISCRIMINATOR_PART: discriminator_part(self.discriminator)}
 
     def _learned(
         self, player: Player[Any], passes: Sequence[Examples], losses_of: Callable[[Examples], dict[str, Tensor]]
