@@ -121,6 +121,8 @@ def test_the_losses_are_the_papers() -> None:
     )
     products = (s_re * s_un).abs() + (moved * s_un).abs()
     torch.testing.assert_close(told["orthogonality"], products.mean())
+    torch.testing.assert_close(told["style_size"], (moved + s_un).square().mean().sqrt())
+    torch.testing.assert_close(told["change_size"], (moved - s_re).square().mean().sqrt())
     pixels = x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(of_domain(judge(pixels), source).sum(), pixels)
     torch.testing.assert_close(told["r1"], gradient.square().sum((1, 2, 3)).mean())

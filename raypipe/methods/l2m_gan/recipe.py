@@ -81,7 +81,8 @@ class L2MGANRecipe:
         self._done = 0
 
     def step(self, batch: Columns) -> dict[str, Tensor]:
-        """Numbers: the losses, before their weights.
+        """Numbers: the losses, before their weights; ``style_size`` and ``change_size``, the root mean squares of s~
+        and of s~_re - s_re: losses of styles are small where these are.
 
         Raises:
             WrongUsage: after many faces, none of some domain.
@@ -219,6 +220,8 @@ class L2MGANRecipe:
         }
         weights = self._weights()
         losses["total"] = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        losses["style_size"] = _size(style_ND)
+        losses["change_size"] = _size(transformed_ND - related_ND)
         return losses
 
     def _perceptual(self, images: Tensor, made: Tensor) -> Tensor:
@@ -252,3 +255,8 @@ class L2MGANRecipe:
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self._site.device.type, torch.bfloat16, enabled=self._config.bf16)
+
+
+def _size(vectors_ND: Tensor) -> Tensor:
+    """Root mean square."""
+    return vectors_ND.detach().float().square().mean().sqrt()
