@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from httpx import Response
 from PIL import Image
 
 from raypipe.attributes import Edit
-from raypipe.pipeline.search.query import FromIndex
+from raypipe.errors import WrongUsage
+from raypipe.pipeline.search.query import FromIndex, SearchQuery
 from raypipe.pipeline.search.searcher import Searcher, open_searcher
 from serve import drawing
 from serve.backend import Change, Translation
@@ -187,3 +189,16 @@ def test_an_index_without_its_columns_is_enough_to_edit_by_id(
     for older_s, newer_s in (edited, became):
         assert np.abs(older_s.astype(int) - newer_s).max() <= 1, "codes are stored in half precision"
     assert np.abs(edited[0].astype(int) - became[0]).max() > 1
+
+
+def test_pictures_are_looked_at_only_where_codes_lack_its_columns(
+    featured: Featured, translating: Featured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older, newer = (open_searcher(str(each.index), str(translating.model)) for each in (featured, translating))
+    for searcher in (older, newer):
+        monkeypatch.setattr(searcher.collection, "pictures", lambda places: ["gone"] * len(places))
+    query = SearchQuery(face=FromIndex("face-03"), space="all_but_Smiling", exclude_own=False, k=1)
+    assert [hit.id for hit in newer.search(query).hits] == ["face-03"]
+    assert older.search(replace(query, space="")).hits
+    with pytest.raises(WrongUsage, match="picture of 'face-03' cannot be read any more"):
+        older.columns_of(FromIndex("face-03"), f"{METHOD}.Smiling")
