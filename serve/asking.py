@@ -78,10 +78,9 @@ def method_for(verb: str, asked: str, told: Description) -> MethodFacts:
     able = {method.name: method for method in told.methods if verb in method.verbs}
     if not able:
         raise NotOffered(f"no method of this model offers {verb!r}; GET /v1/methods tells what they can")
-    usual = next(iter(able)) if len(able) == 1 else told.spaces[0].method if told.spaces else ""
-    name = asked or usual
+    name = asked or (told.spaces[0].method if len(able) > 1 else next(iter(able)))
     if name not in able:
-        raise WrongUsage(f"method {asked!r}: {verb!r} is offered by {', '.join(able)}")
+        raise WrongUsage(f"method {asked!r}: {verb!r} is offered by {', '.join(able)}; name one of them")
     return able[name]
 
 

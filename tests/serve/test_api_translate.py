@@ -17,7 +17,10 @@ from raypipe.errors import WrongUsage
 from raypipe.pipeline.search.query import FromIndex, SearchQuery
 from raypipe.pipeline.search.searcher import Searcher, open_searcher
 from serve import drawing
+from serve.asking import method_for
 from serve.backend import Change, Translation
+from serve.errors import NotOffered
+from serve.work import described
 from tests.pictures import picture_bytes
 from tests.serve.api_server import ApiServer
 from tests.serve.featured import METHOD as TRANSFERRING
@@ -175,6 +178,20 @@ def test_an_edit_that_names_no_method_is_the_search_s(translating_api: ApiServer
 
     assert method_of() == "sparse_directions"
     assert method_of(method=METHOD) == METHOD
+
+
+def test_of_several_methods_the_search_s_is_meant(translating_searcher: Searcher) -> None:
+    told = described(translating_searcher)
+    others = [method for method in told.methods if method.name != METHOD]
+    all_can = replace(told, methods=tuple(replace(method, verbs=("translate",)) for method in told.methods))
+    assert method_for("translate", "", told).name == METHOD
+    assert method_for("translate", "", all_can).name == "sparse_directions"
+    assert method_for("translate", METHOD, all_can).name == METHOD
+    elsewhere = replace(all_can, spaces=tuple(replace(space, method="another") for space in told.spaces))
+    with pytest.raises(WrongUsage, match="offered by l2m_gan, retrieve_in_style, sparse_directions; name one of them"):
+        method_for("translate", "", elsewhere)
+    with pytest.raises(NotOffered):
+        method_for("translate", "", replace(told, methods=tuple(others)))
 
 
 def test_an_index_without_its_columns_is_enough_to_edit_by_id(
