@@ -1,4 +1,4 @@
-"""What a file, folder or URI is, told from what lies there: a dataset, an index, a model, or images."""
+"""What a file, folder or URI is, told from what lies there: a dataset, an index, a model, a training, or images."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from raypipe import faces, storage
 from raypipe.pipeline.encode.config import SourceConfig
 from raypipe.pipeline.encode.dataset import PLAN, RUN, STATE, Dataset, Part, sum_statuses
 from raypipe.pipeline.encode.sources import no_images, open_source
+from raypipe.pipeline.train.checkpoints import Checkpoints
 from raypipe.weights import MODEL_FILE, Bundle, open_bundle, shipped_models
 
 EXAMPLES = 3
@@ -61,7 +62,13 @@ def describe(uri: str) -> tuple[str, dict[str, Any]]:
     Raises:
         WrongUsage: nothing that raypipe knows.
     """
-    if storage.exists(storage.join(uri, *PLAN)):
+    if uri in shipped_models() or storage.exists(storage.join(uri, MODEL_FILE)):
+        bundle = open_bundle(uri)
+        return _model_words(bundle), {"kind": "model", **asdict(bundle), "fingerprint": bundle.fingerprint}
+    plan = Dataset(uri).read_json(*PLAN)
+    if plan is not None and "recipe" in plan:
+        return _training(uri, plan["recipe"])
+    if plan is not None:
         dataset = dataset_info(uri)
         return _dataset_words(dataset), {"kind": "dataset", **asdict(dataset)}
     if any(name.startswith("manifest-") for name in storage.list_names(uri)):
@@ -69,9 +76,6 @@ def describe(uri: str) -> tuple[str, dict[str, Any]]:
 
         index = index_info(uri)
         return index.in_short(), {"kind": "index", **index.to_json()}
-    if uri in shipped_models() or storage.exists(storage.join(uri, MODEL_FILE)):
-        bundle = open_bundle(uri)
-        return _model_words(bundle), {"kind": "model", **asdict(bundle), "fingerprint": bundle.fingerprint}
     source = open_source(uri, SourceConfig())
     labels = [field.name for field in source.labels]
     rows = sum(1 for _ in source.entries())
@@ -79,6 +83,14 @@ def describe(uri: str) -> tuple[str, dict[str, Any]]:
         raise no_images(uri, source)
     words = f"{uri}: {rows:,} images ({source.kind}); labels: {', '.join(labels) or 'none'}"
     return words, {"kind": source.kind, "uri": uri, "rows": rows, "labels": labels, "skipped": dict(source.skipped)}
+
+
+def _training(uri: str, recipe: str) -> tuple[str, dict[str, Any]]:
+    """A run that has not written its model yet."""
+    steps = Checkpoints(uri, keep=0).steps()
+    done = steps[-1] if steps else 0
+    words = f"{uri}: training of {recipe}, {done:,} steps done, not complete: run the same train command again to go on"
+    return words, {"kind": "training", "uri": uri, "recipe": recipe, "steps_done": done}
 
 
 def _dataset_words(info: DatasetInfo) -> str:

@@ -157,7 +157,7 @@ def test_evaluation_reads_no_more_than_it_asks_for_and_changes_nothing() -> None
     recipe, untouched = recipe_after(1), recipe_after(1)
     first, second = {"image": pictures(12, seed=3)}, {"image": pictures(5, seed=4)}
     numbers = recipe.evaluate(iter([first, second]))
-    assert list(numbers) == ["fd_pixels8", "reconstruction_mse"]
+    assert list(numbers) == ["reconstruction_mse", "fd_pixels8"]
     made = recipe.average.reconstructions(first["image"]).clamp(-1, 1)
     assert numbers["reconstruction_mse"] == pytest.approx(float((made - first["image"]).square().mean()), rel=1e-5)
     assert_same_state(recipe, untouched, 0.0)

@@ -112,8 +112,8 @@ class AutoencoderRecipe:
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Columns]) -> dict[str, float]:
-        """The Fréchet distance of pictures of random w to the first ``fid_images`` held-out ones, named as by
-        ``StyleGAN2Recipe.evaluate``; and of the same pictures ``reconstruction_mse``."""
+        """``reconstruction_mse`` of the first ``fid_images`` held-out pictures; and the Fréchet distance of pictures of
+        random w to the same ones, named as by ``StyleGAN2Recipe.evaluate``."""
         name, describe = describer(self._site.parts, self._site.device)
         draws = Draws(self._site.seed, -1, Share(), self._site.device)
         errors: list[Tensor] = []
@@ -125,7 +125,7 @@ class AutoencoderRecipe:
                 images=self._config.fid_images,
                 draws=draws,
             )
-        return {name: distance, "reconstruction_mse": float(torch.cat(errors).mean())}
+        return {"reconstruction_mse": float(torch.cat(errors).mean()), name: distance}
 
     @torch.no_grad()
     def samples(self, batch: Columns) -> Tensor:

@@ -17,6 +17,7 @@ from raypipe.backbones.attributes.recipe import AttributeRecipe, Config
 from raypipe.contract import Share
 from raypipe.errors import ModelMismatch, OutputInUse, RaypipeError, WrongUsage
 from raypipe.pipeline.encode.lease import Lease
+from raypipe.pipeline.info import describe
 from raypipe.pipeline.train.checkpoints import Checkpoints
 from raypipe.pipeline.train.config import DataConfig, TrainConfig, TrainJob
 from raypipe.pipeline.train.job import begin, built, train_locally
@@ -75,6 +76,18 @@ def test_a_run_that_was_told_to_end_goes_on_to_the_same_result(folder: Path, tmp
     assert train(job_for(folder, tmp_path / "cut")).is_done
     whole, cut = weights_of(tmp_path / "whole"), weights_of(tmp_path / "cut")
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+def test_it_is_told_what_an_output_is_before_and_after_its_model_is_there(folder: Path, tmp_path: Path) -> None:
+    job = job_for(folder, tmp_path / "out", checkpoint_every=2)
+    train(job)
+    words, told = describe(str(tmp_path / "out"))
+    assert told["kind"] == "model"
+    assert "model out" in words
+    (tmp_path / "out" / "model.json").unlink()
+    words, told = describe(str(tmp_path / "out"))
+    assert (told["kind"], told["recipe"], told["steps_done"]) == ("training", "attributes", RECIPE.steps)
+    assert f"training of attributes, {RECIPE.steps} steps done, not complete" in words
 
 
 def test_the_model_is_that_of_the_best_step(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
