@@ -28,7 +28,7 @@ class OpenedModel:
     def __init__(self, bundle: Bundle, device: str) -> None:
         self.bundle, self.device = bundle, device
         self._methods: dict[str, Method] = {}
-        self._added: dict[str, frozenset[str]] = {}
+        self._encoded: dict[str, frozenset[str]] = {}
         self._loaded_encoder: torch.nn.Module | None = None
         self._lock = Lock()
 
@@ -78,16 +78,19 @@ class OpenedModel:
     def completed(self, columns: Mapping[str, Tensor], method: str) -> dict[str, Tensor]:
         """``Completed``, as far as the columns hold what the method takes; in plain tensors, which can travel."""
         asked = self.method(method)
-        return dict(Completed(asked, columns) if set(asked.needs) <= set(columns) else columns)
+        can_be = set(asked.needs) <= set(columns)
+        return dict(Completed(asked, columns) if can_be and self._lacks(columns, method) else columns)
 
     def needs_picture(self, columns: Mapping[str, Tensor], method: str) -> bool:
         """Whether some of what a method adds is not there, and only the picture of the face can give it."""
-        if "image" not in self.method(method).needs:
-            return False
-        if method not in self._added:
+        return "image" in self.method(method).needs and self._lacks(columns, method)
+
+    def _lacks(self, columns: Mapping[str, Tensor], method: str) -> bool:
+        """Whether the columns are not all that a face has when it is encoded for the method."""
+        if method not in self._encoded:
             nobody = np.zeros((self.image_size, self.image_size, 3), np.uint8)
-            self._added[method] = frozenset(self.encode(nobody, method))
-        return not self._added[method] <= set(columns)
+            self._encoded[method] = frozenset(self.encode(nobody, method))
+        return not self._encoded[method] <= set(columns)
 
     def tensors(self, columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, Tensor]:
         """Stored columns of one face as a method takes them, float32 [1, ...] on the model's device."""
