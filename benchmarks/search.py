@@ -25,8 +25,8 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,10 @@ import psutil
 import pyarrow as pa
 import torch
 
-from benchmarks.faiss_rivals import Full, K, nearest
+from benchmarks.faiss_rivals import K, flat_over, full_vectors, full_width, inverted_over, nearest, probe_for
 from benchmarks.machine import machine
 from benchmarks.made_up_codes import Array, Faces, measured_faces
+from benchmarks.search_results import Case, Result, print_table, recall, seconds_each
 from raypipe.contract import SearchSpace
 from raypipe.retrieval.answer import Answer, Wish
 from raypipe.retrieval.build import IndexSettings, build
@@ -59,32 +60,26 @@ IVF_RECALL = 0.99
 FEW = 4
 """Queries a round for the slow ways."""
 
-FULL_COPIES = 3
-"""What Faiss's own indexes take at most, as copies of the full vectors; where there is no memory for it they are left
-out."""
+SPARE = 1.3
+"""What Faiss's indexes take, one after the other, as a multiple of the full vectors; where there is no memory for it
+they are left out."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """Milliseconds a query; ``compared``: full distances a query, median; ``ratio``: paper / ours at batch 1; of the
-    inverted file the share of lists that it looks at, and the recall that gives."""
+class FullRows:
+    """The codes as Faiss's own indexes take them."""
 
-    preference: float
-    attributes: int
-    paper_ms: float
-    flat_ms: float | None
-    ivf_ms: float | None
-    ivf_lists: float | None
-    ivf_recall: float | None
-    ours_ms: float
-    ours_batch_ms: float
-    ratio: float
-    ratio_batch: float
-    plans: dict[str, int]
-    compared: float
-    certified: float
-    recall: float
-    asked_recall: dict[str, float]
+    def __init__(self, codes_RP: Array, faces: Faces) -> None:
+        self._codes, self._faces = codes_RP, faces
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        rows, width = self._codes.shape
+        return rows, full_width(width, len(self._faces.directions))
+
+    def __iter__(self) -> Iterator[Array]:
+        for start in range(0, len(self._codes), BLOCK):
+            vectors = self._faces.vectors(self._codes[start : start + BLOCK])
+            yield full_vectors(vectors, len(self._faces.directions))
 
 
 def main() -> None:
@@ -148,58 +143,44 @@ def build_index(folder: str, faces: Faces, rows: int, threads: int) -> dict[str,
 
 
 class Rivals:
-    """The same rows as codes, in Faiss's own indexes, and in ours."""
+    """The same rows as codes, in our index, and in Faiss's own, of which memory holds one at a time."""
 
     def __init__(self, folder: str, faces: Faces, rows: int, threads: int) -> None:
         self._faces, self._rows, self._threads = faces, rows, threads
         self._index: Index = open_index(folder)
         self._codes = np.empty((rows, faces.directions.shape[1]), np.float32)
-        full = Full(self._codes.shape[1], len(faces.directions))
-        needed = self._codes.nbytes + FULL_COPIES * rows * full.bytes_per_row
-        self._full = full if needed < psutil.virtual_memory().available else None
         for number, start in enumerate(range(0, rows, BLOCK)):
             codes = faces.codes(min(BLOCK, rows - start), number)
             self._codes[start : start + len(codes)] = codes
-            if self._full:
-                self._full.add(faces.vectors(codes))
-        if self._full:
-            self._full.invert()
 
     def compare(self, queries: int, rounds: int) -> list[Result]:
         """All preferences, a line each."""
-        print(
-            f"{'preference':>12}{'paper':>11}{'flat':>12}{'ivf':>12}{'ours':>10}{'batch':>10}{'ratio':>8}{'compared':>10}"
-        )
-        results = []
-        for preference, moved in PREFERENCES:
-            result = self._case(preference, moved, queries, rounds)
-            results.append(result)
-            print(
-                f"{preference:>8g} x {moved}{result.paper_ms:>8.1f} ms{result.flat_ms or math.nan:>9.1f} ms"
-                f"{result.ivf_ms or math.nan:>9.1f} ms{result.ours_ms:>7.2f} ms{result.ours_batch_ms:>7.2f} ms"
-                f"{result.ratio:>7.0f}x{result.compared:>10.0f}  {result.plans}",
-                flush=True,
-            )
+        cases = [self._case(preference, moved, queries) for preference, moved in PREFERENCES]
+        rows = FullRows(self._codes, self._faces)
+        fits = SPARE * 4 * math.prod(rows.shape) < psutil.virtual_memory().available
+        flat = flat_over(rows) if fits else None
+        results = [self._measured(case, flat, rounds) for case in cases]
+        del flat
+        if fits:
+            inverted = inverted_over(rows)
+            results = [self._with_inverted(*both, inverted, rounds) for both in zip(cases, results, strict=True)]
+        print_table(results)
         return results
 
-    def _case(self, preference: float, moved: int, queries: int, rounds: int) -> Result:
+    def _case(self, preference: float, moved: int, queries: int) -> Case:
         targets = self._targets(preference, moved, queries)
-        truth = [self._plain(target) for target in targets]
-        ivf_recall = self._full.probe_for(targets, truth, IVF_RECALL) if self._full else None
-        ways: dict[str, Callable[[Target], Any]] = {
-            "paper": self._paper,
-            "ours": lambda target: self._ours([target], 1.0),
-        }
-        if self._full:
-            ways |= {
-                "flat": partial(nearest, self._full.flat),
-                "ivf": partial(nearest, self._full.inverted),
-            }
+        return Case(preference, moved, targets, [self._plain(target) for target in targets])
+
+    def _measured(self, case: Case, flat: Any, rounds: int) -> Result:
+        """Without the inverted file."""
+        targets = case.targets
+        ways: dict[str, Callable[[Target], Any]] = {"paper": self._paper, "ours": self._ours_alone}
+        if flat is not None:
+            ways["flat"] = partial(nearest, flat)
         seconds: dict[str, list[float]] = {name: [] for name in (*ways, "batch")}
         for turn in range(rounds):
-            some = targets[turn::rounds] if rounds < queries else targets
-            for name, way in ways.items():
-                seconds[name].append(seconds_each(way, some if name == "ours" else some[:FEW]))
+            for name, taken in _turn(ways, targets, turn, rounds).items():
+                seconds[name].append(taken)
             batch_s = seconds_each(lambda many: self._ours(many, 1.0), [targets])
             seconds["batch"].append(batch_s / len(targets))
         ms = {name: statistics.median(each) * 1e3 for name, each in seconds.items()}
@@ -207,13 +188,10 @@ class Rivals:
         answers = self._ours(targets, 1.0)
         explanations = [part for answer in answers for part in answer.explanations]
         return Result(
-            preference=preference,
-            attributes=moved,
+            preference=case.preference,
+            attributes=case.moved,
             paper_ms=ms["paper"],
             flat_ms=ms.get("flat"),
-            ivf_ms=ms.get("ivf"),
-            ivf_lists=self._full.inverted.nprobe / self._full.inverted.nlist if self._full else None,
-            ivf_recall=ivf_recall,
             ours_ms=ms["ours"],
             ours_batch_ms=ms["batch"],
             ratio=statistics.median(p / o for p, o in zip(paper, seconds["ours"], strict=True)),
@@ -221,8 +199,21 @@ class Rivals:
             plans={kind: [part.plan for part in explanations].count(kind) for kind in {p.plan for p in explanations}},
             compared=statistics.median(sum(part.compared for part in answer.explanations) for answer in answers),
             certified=sum(answer.certified for answer in answers) / len(answers),
-            recall=recall(answers, truth),
-            asked_recall={f"{asked:g}": recall(self._ours(targets, asked), truth) for asked in RECALLS},
+            recall=recall(answers, case.truth),
+            asked_recall={f"{asked:g}": recall(self._ours(targets, asked), case.truth) for asked in RECALLS},
+        )
+
+    def _with_inverted(self, case: Case, result: Result, inverted: Any, rounds: int) -> Result:
+        """And with it, in turns with ours again."""
+        reached = probe_for(inverted, case.targets, case.truth, IVF_RECALL)
+        ways: dict[str, Callable[[Target], Any]] = {"ours": self._ours_alone, "ivf": partial(nearest, inverted)}
+        turns = [_turn(ways, case.targets, turn, rounds) for turn in range(rounds)]
+        return replace(
+            result,
+            ivf_ms=statistics.median(turn["ivf"] for turn in turns) * 1e3,
+            ivf_ratio=statistics.median(turn["ivf"] / turn["ours"] for turn in turns),
+            ivf_lists=inverted.nprobe / inverted.nlist,
+            ivf_recall=reached,
         )
 
     def _targets(self, preference: float, moved: int, queries: int) -> list[Target]:
@@ -252,7 +243,10 @@ class Rivals:
         nearest: Array = np.argpartition(distances, K)[:K]
         return nearest[np.argsort(distances[nearest])]
 
-    def _ours(self, targets: list[Target], asked: float) -> list[Answer]:
+    def _ours_alone(self, target: Target) -> list[Answer]:
+        return self._ours([target], 1.0)
+
+    def _ours(self, targets: Sequence[Target], asked: float) -> list[Answer]:
         queries = [[Aim(SPACE, target)] for target in targets]
         return self._index.search(queries, Wish(k=K, recall=asked), asked=BINDINGS, threads=self._threads)
 
@@ -266,20 +260,12 @@ class Rivals:
         return set(np.argpartition(distances, K)[:K].tolist())
 
 
-def recall(answers: list[Answer], truth: list[set[int]]) -> float:
-    """The share of the true hits that was found."""
-    found = [{int(hit.id.removeprefix("face-")) for hit in answer.hits} for answer in answers]
-    return sum(len(a & b) for a, b in zip(found, truth, strict=True)) / sum(map(len, truth))
-
-
-def seconds_each(run: Callable[[Any], Any], arguments: list[Any]) -> float:
-    """The median."""
-    taken = []
-    for argument in arguments:
-        started = time.perf_counter()
-        run(argument)
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
+def _turn(
+    ways: Mapping[str, Callable[[Target], Any]], targets: Sequence[Target], turn: int, rounds: int
+) -> dict[str, float]:
+    """Seconds of each way in one round, on some of the queries; of the slow ways on few."""
+    some = targets[turn::rounds] if rounds < len(targets) else targets
+    return {name: seconds_each(way, some if name == "ours" else some[:FEW]) for name, way in ways.items()}
 
 
 if __name__ == "__main__":
