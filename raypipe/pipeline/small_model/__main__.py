@@ -101,7 +101,7 @@ def _describe(config: SmallModelConfig, bundle: Bundle) -> None:
     names = [*(stage.recipe for stage in stages(config)), "sparse_directions"]
     record = {
         "config": {"scale": config.scale, "bf16": config.bf16, "seed": config.seed},
-        "measured": measure(bundle, faces=config.scaled(MEASURED_FACES, least=200)),
+        "measured": measure(bundle, faces=config.scaled(MEASURED_FACES, least=64)),
         "runs": {name: _told_of(model_of(name, config)) for name in names},
         "before": _record_of(config.further) if config.further else None,
     }
