@@ -136,7 +136,7 @@ def test_a_reference_without_the_target_attribute_is_warned_of() -> None:
 
 def test_of_a_single_attribute_the_spaces_are_the_papers_codes() -> None:
     method, _, columns = method_and_faces(SMILE)
-    assert tuple(method.spaces) == ("Smiling", "all_but_Smiling")
+    assert tuple(method.spaces) == ("all_but_Smiling", "Smiling")
     assert torch.equal(method.search_vectors("Smiling", columns), columns[RELATED])
     assert torch.equal(method.search_vectors("all_but_Smiling", columns), columns[UNRELATED])
 
@@ -187,7 +187,7 @@ def test_what_cannot_be_is_named() -> None:
         method.render(columns, torch.zeros(FACES, 3, 64, 64))
     with pytest.raises(WrongUsage, match="5 faces are drawn from as many pictures, got 2"):
         method.render(columns, images(2))
-    with pytest.raises(WrongUsage, match="'hat' is not a space of this method; spaces: Smiling, all_but_Smiling"):
+    with pytest.raises(WrongUsage, match="'hat' is not a space of this method; spaces: all_but_Smiling, Smiling"):
         method.search_vectors("hat", columns)
     with pytest.raises(WrongUsage, match="l2m_re is not finite in row 0"):
         method.search_vectors("Smiling", {**columns, RELATED: columns[RELATED] * float("nan")})

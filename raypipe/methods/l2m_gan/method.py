@@ -83,10 +83,10 @@ class L2M:
 
     @property
     def spaces(self) -> Mapping[str, SearchSpace]:
-        """For each attribute two: ``Smiling``, this kind of smile or of not smiling, and ``all_but_Smiling``, the
-        person and everything else."""
+        """For each attribute two: ``all_but_Smiling``, the person and everything else, and ``Smiling``, this kind of
+        smile or of not smiling."""
         width = self._network.config.style_dim
-        names = [name for attribute in self.attributes for name in (attribute, ALL_BUT + attribute)]
+        names = [name for attribute in self.attributes for name in (ALL_BUT + attribute, attribute)]
         return {name: SearchSpace(width, "l2") for name in names}
 
     def represent(self, inputs: Columns) -> Columns:
