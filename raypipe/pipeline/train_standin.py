@@ -1,7 +1,7 @@
-"""Trains the small model that ships with the package, on made-up faces only.
+"""Trains what the small model begins with where there is no GPU, on made-up faces only.
 
 A StyleGAN2 generator and an inversion encoder learn together as an autoencoder; afterwards the mapping network is
-fitted to the codes. It stands in until a model from the real recipes replaces it: no adversary ever saw its pictures.
+fitted to the codes. No adversary ever sees its pictures, so they are soft; ``make weights FURTHER=`` goes on from here.
 """
 
 from __future__ import annotations

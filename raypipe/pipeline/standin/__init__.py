@@ -1,1 +1,1 @@
-"""The small model that ships with the package, until one from the real recipes replaces it."""
+"""An autoencoder that the small model begins with where there is no GPU."""
