@@ -9,9 +9,9 @@ from playwright.sync_api import Browser, sync_playwright
 
 PICTURES = Path(__file__).parent / "pictures"
 
-FACE = "000808"
+FACE = "000035"
 SEARCH = f"?face={FACE}&adjust=Smiling:1&adjust=Eyeglasses:1&prefer=Eyeglasses:30&prefer=Wearing_Hat:0"
-EDIT = f"?tab=edit&face={FACE}&edits=Smiling:1.5"
+EDIT = "?tab=edit&face=000002&edits=Black_Hair:2"
 
 VIEWS = (
     ("page.png", SEARCH, (1280, 800), "light"),

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 MODEL = "small"
 METHOD = "sparse_directions"
 STEPS = 400
-EDITED, EDITS, STRENGTHS = "000003", ("Black_Hair=2", "Pale_Skin=-2"), 7
-ASKED = demo_serve.Question(face="000008", wanted="Eyeglasses", weight=30.0, hits=12, edits={"Blond_Hair": 2.0})
+EDITED, EDITS, STRENGTHS = "000002", ("Black_Hair=2", "Pale_Skin=2"), 7
+ASKED = demo_serve.Question(face="000035", wanted="Eyeglasses", weight=30.0, hits=12, edits={"Black_Hair": 2.0})
 """Of the first 40 faces without glasses, the one whose hits most often have them and are like it otherwise (sex, hair
 and its colour, skin, hat), with the least weight for which that is so of most faces. The edits: by eye."""
 MADE = ("faces", "codes", "model", "index", "reconstructions.png", "edits.png", "found.png", "edited.png")
