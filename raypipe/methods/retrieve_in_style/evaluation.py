@@ -103,8 +103,11 @@ def measure(config: EvaluationConfig, faces: Faces, parts: Mapping[str, Part], d
     catalogue, view = model.catalogue, model.view
     gallery = _gallery(config, faces, model.see(faces.test["w_plus"]))
     features = searched_features(gallery, tuple(catalogue.features))
-    if not features:
-        raise WrongUsage(f"nothing to search by: the catalogue has {', '.join(catalogue.features)}")
+    if len(features) < 2:
+        raise WrongUsage(
+            f"two of {', '.join(ATTRIBUTES)} are compared, and the catalogue has {', '.join(catalogue.features)}: "
+            "more clusters would tell more of them apart"
+        )
     systems = _systems(config, catalogue, view, model.see(faces.train["w_plus"][: config.eis_faces]))
     transferring = [system for system in systems if system.name in (RIS, RIS_CODE, EIS)]
     found = {system.name: lists(gallery, system, features, config.longest) for system in systems}
