@@ -30,6 +30,7 @@ from raypipe.methods.retrieve_in_style.evaluation_transfers import changes, draw
 from raypipe.methods.retrieve_in_style.lens import FacesSeen, GeneratorView, Lens
 from raypipe.methods.retrieve_in_style.membership import POSE
 from raypipe.methods.retrieve_in_style.submembership import intersection_ratio
+from raypipe.metrics.attribute_matching import ATTRIBUTES
 from raypipe.report import Report
 from raypipe.weights import Part
 
