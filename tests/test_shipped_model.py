@@ -82,20 +82,8 @@ def test_each_reconstruction_is_nearest_to_its_own_face(generator: Generator, en
     assert (distances.argmin(1) == torch.arange(len(faces))).all()
 
 
-def test_rows_of_a_code_are_near_one_shared_row(encoder: Encoder, faces: Tensor) -> None:
-    """So that a direction found in W means the same in every row."""
-    codes = encoder(faces)
-    rows_apart = (codes - codes[:, :1]).square().mean()
-    assert rows_apart < 0.5 * (codes[:, 0] - codes[:, 0].mean(0)).square().mean()
-
-
-def test_the_mapping_network_gives_codes_like_the_encoders(
-    generator: Generator, encoder: Encoder, faces: Tensor
-) -> None:
-    z = torch.randn(1024, generator.config.z_dim, generator=torch.Generator().manual_seed(0))
-    w, base = generator.mapping(z), encoder(faces)[:, 0]
-    assert (w.mean(0) - base.mean(0)).norm() < 0.3 * base.std(0).norm()
-    assert 0.8 < (w.std(0).norm() / base.std(0).norm()).item() < 1.2
+def test_the_average_w_is_that_of_the_mapping_network(generator: Generator) -> None:
+    w = generator.mapping(torch.randn(1024, generator.config.z_dim, generator=torch.Generator().manual_seed(0)))
     torch.testing.assert_close(generator.w_avg, w.mean(0), rtol=0, atol=0.2 * w.std(0).max().item())
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raypipe.errors import WrongUsage
@@ -89,6 +89,7 @@ def test_ids_that_are_there_twice_are_refused(tmp_path: Path, second: int) -> No
         built(tmp_path, SPACE, VECTORS, ids=ids)
 
 
+@settings(deadline=None)
 @given(st.sets(st.text(max_size=3), min_size=1, max_size=40), st.data())
 def test_every_id_is_found_and_nothing_else(ids: set[str], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(sorted(ids)))
