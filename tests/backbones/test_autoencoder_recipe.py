@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from raypipe.backbones.psp import Encoder, encoder_part, load_encoder
 from raypipe.backbones.psp.recipe_autoencoder import AutoencoderRecipe, Config, build_recipe, columns
-from raypipe.backbones.stylegan2 import load_discriminator, load_generator
-from raypipe.backbones.stylegan2.losses import generator_loss
+from raypipe.backbones.stylegan2 import Discriminator, load_discriminator, load_generator
+from raypipe.backbones.stylegan2.losses import discriminator_loss, generator_loss, r1_penalties
+from raypipe.backbones.stylegan2.players import SECOND_BETA, Player
+from raypipe.blocks.randomness import Draws
 from raypipe.contract import Columns, DataFacts, Share, Site
 from raypipe.errors import WrongUsage
 from raypipe.weights import Part
@@ -103,21 +106,64 @@ def test_reconstructions_come_nearer_where_only_they_count() -> None:
     assert recipe.evaluate([batch])["reconstruction_mse"] < 0.75 * before
 
 
-def test_the_numbers_are_those_of_the_networks_before_the_step() -> None:
-    """Written out: the first half of the batch reconstructed, and the discriminator's opinion of all that is made."""
+def test_a_step_written_out() -> None:
+    """The first half of the batch reconstructed, as many pictures of random w, and one opinion of all of them."""
     site = a_site("discriminator")
     (batch,) = batches(1)
     settings = dataclasses.replace(TINY, discriminator_learning_rate=1e-30, r1_gamma=0.0)  # it stays as it is
-    numbers = build_recipe(settings, site).step(batch)
+    recipe = build_recipe(settings, site)
+    numbers = recipe.step(batch)
     generator, encoder = load_generator(site.parts["generator"], "cpu"), load_encoder(site.parts["encoder"], "cpu")
-    shown = batch["image"][:4]
-    wanted = (generator.synthesis(encoder(shown)) - shown).square().mean()
-    torch.testing.assert_close(numbers["pixel"], wanted)
     judge = load_discriminator(site.parts["discriminator"], "cpu")
-    made = generator.synthesis(encoder(shown))
-    of_reconstructions = generator_loss(judge(made))
-    assert float(numbers["g_loss"]) != float(of_reconstructions)  # pictures of random w count as well
+    draws, shown = Draws(site.seed, 0, Share(), site.device), batch["image"][:4]
+    w_of_each_player = [generator.mapping(draws.normal(4, generator.config.z_dim)) for _ in range(2)]
+    reconstructions = generator.synthesis(encoder(shown))
+    fakes = [torch.cat([reconstructions, generator.synthesis(generator.broadcast(w))]) for w in w_of_each_player]
+    wanted = {
+        "d_loss": discriminator_loss(judge(batch["image"]), judge(fakes[0])),
+        "g_loss": generator_loss(judge(fakes[1])),
+        "pixel": (reconstructions - shown).square().mean(),
+    }
+    for name, value in wanted.items():
+        assert float(numbers[name]) == pytest.approx(float(value), rel=1e-5), name
+    w_avg = generator.w_avg.lerp(w_of_each_player[1].mean(0), 1 - settings.w_avg_beta)
+    torch.testing.assert_close(recipe.average.generator.w_avg, w_avg)
     assert all(number.ndim == 0 and not number.requires_grad for number in numbers.values())
+
+
+def test_r1_is_lazy_and_weighs_half_of_gamma_times_its_interval() -> None:
+    first, second = batches(2)
+    with_r1, without = (
+        build_recipe(dataclasses.replace(TINY, r1_gamma=gamma), a_site("discriminator")) for gamma in (10.0, 0.0)
+    )
+    without.step(first)
+    judge = without.discriminator.network  # as it is before R1's step, which takes no gradient here
+    seen = first["image"].clone().requires_grad_()
+    weight = next(judge.parameters()).requires_grad_()
+    (slope,) = torch.autograd.grad(r1_penalties(judge(seen), seen).mean(), weight)
+    assert with_r1.step(first).keys() - with_r1.step(second).keys() == {"r1"}
+    again = build_recipe(dataclasses.replace(TINY, r1_gamma=10.0), a_site("discriminator"))
+    again.step(first)
+    beta = SECOND_BETA ** (TINY.d_reg_interval / (TINY.d_reg_interval + 1))
+    of_r1 = [squares_of(recipe.discriminator) for recipe in (again, without)]
+    wanted = (1 - beta) * (0.5 * 10.0 * TINY.d_reg_interval * slope).square()
+    torch.testing.assert_close(of_r1[0] - of_r1[1], wanted, rtol=1e-3, atol=1e-9)
+
+
+def squares_of(player: Player[Discriminator]) -> Tensor:
+    """Adam's running mean of the squared gradients of the first weight."""
+    squares: Tensor = player.optimiser.state[next(player.network.parameters())]["exp_avg_sq"]
+    return squares
+
+
+def test_both_learning_rates_fall_to_zero_at_the_end() -> None:
+    recipe = recipe_after(4, dataclasses.replace(TINY, steps=4, decay_share=1.0))
+    networks: list[nn.Module] = [recipe.autoencoder.network, recipe.discriminator.network]
+    before = copy.deepcopy(networks)
+    recipe.step(batches(1)[0])
+    for old, network in zip(before, networks, strict=True):
+        for kept, now in zip(old.parameters(), network.parameters(), strict=True):
+            assert torch.equal(kept, now)
 
 
 def test_at_first_the_discriminator_learns_alone() -> None:
