@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,11 +19,12 @@ from raypipe.pipeline.index.codes import PART, ROW
 from raypipe.pipeline.search.collection import Collection, Place, open_collection
 from raypipe.pipeline.search.model import OpenedModel
 from raypipe.pipeline.search.names import check_attributes, check_columns, space_named
+from raypipe.pipeline.search.prepared import Prepared, PreparedAim, Question
 from raypipe.pipeline.search.query import Face, FromCodes, FromIndex, FromPixels, SearchQuery
 from raypipe.pipeline.search.result import AskedAim, FoundFace, SearchResult
 from raypipe.pipeline.search.scales import Scale, in_first_unit, scales_of
-from raypipe.pipeline.search.whole import PreparedAim, in_whole_order
-from raypipe.pipeline.search.wishes import page_of, wish_of
+from raypipe.pipeline.search.whole import Comparison, compared, reordered
+from raypipe.pipeline.search.wishes import not_own, page_of, wish_of
 from raypipe.retrieval.answer import Answer, Hit, Wish
 from raypipe.retrieval.filters import columns_of
 from raypipe.retrieval.index import Index, open_index
@@ -33,29 +33,6 @@ from raypipe.retrieval.space import Aim, make_target
 from raypipe.weights import open_bundle
 
 Columns = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class _Question:
-    """A query whose names were checked. ``asked``: what the face of each aim is to become."""
-
-    query: SearchQuery
-    aims: tuple[AskedAim, ...]
-    asked: tuple[Query, ...]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A question as the engine takes it; ``scales`` of the attributes that matter."""
-
-    question: _Question
-    aims: tuple[PreparedAim, ...]
-    scales: Mapping[str, Scale]
-
-    @property
-    def targets(self) -> tuple[Aim, ...]:
-        """What the engine is told."""
-        return tuple(prepared.aim for prepared in self.aims)
 
 
 class Searcher:
@@ -87,7 +64,7 @@ class Searcher:
         faces = self._faces_of_index([id for query in queries for id in query.own_ids])
         prepared = [self._prepared(question, faces) for question in questions]
         asked = time.perf_counter()
-        answers = self._answers(prepared)
+        answers = [self._reranked(*each) for each in zip(prepared, self.answers(prepared), strict=True)]
         ms = (asked - started) * 1e3, (time.perf_counter() - asked) * 1e3
         return [self.result(each, answer, ms) for each, answer in zip(prepared, answers, strict=True)]
 
@@ -99,17 +76,41 @@ class Searcher:
         """
         return self._prepared(self._question(query), self._faces_of_index(query.own_ids))
 
+    def answers(self, prepared: Sequence[Prepared]) -> list[Answer]:
+        """The nearest by what is stored, from the shards that are here."""
+        by_wish: dict[Wish, list[int]] = {}
+        for i, each in enumerate(prepared):
+            by_wish.setdefault(wish_of(each.question.query, self.index), []).append(i)
+        answers: dict[int, Answer] = {}
+        for wish, places in by_wish.items():
+            queries = [prepared[i].targets for i in places]
+            bindings = {aim.space: self.model.binding(aim.space) for query in queries for aim in query}
+            found = self.index.search(queries, wish, asked=bindings, threads=self._threads)
+            answers |= dict(zip(places, found, strict=True))
+        return [answers[i] for i in range(len(prepared))]
+
+    def to_rerank(self, prepared: Prepared, answer: Answer) -> list[Hit]:
+        """The hits that are to be compared by whole vectors, in the order in which their codes are stored; none where
+        the page shows none of them."""
+        query = prepared.question.query
+        is_shown = query.k * (query.page - 1) < query.rerank
+        first = not_own(query, answer.hits)[: query.rerank] if is_shown else []
+        return sorted(first, key=lambda hit: self._place(hit.shard, hit.row, hit.id))
+
+    def comparison(self, prepared: Prepared, hits: Sequence[Hit]) -> Comparison:
+        """What ``whole.compared`` takes. Reads the codes of the hits."""
+        codes = self.collection.columns([self._place(hit.shard, hit.row, hit.id) for hit in hits])
+        return Comparison(prepared.aims, tuple(hits), tuple(codes))
+
     def result(self, prepared: Prepared, answer: Answer, ms: tuple[float, float]) -> SearchResult:
         """The page that was asked for. ``ms``: to prepare the question, and to find the answer.
 
         Raises:
             WrongUsage: it is beyond the last.
         """
-        question, manifest, started = prepared.question, self.index.manifest, time.perf_counter()
-        query, scales = question.query, prepared.scales
-        hits = self._in_order(prepared, answer.hits)
-        rerank_ms = (time.perf_counter() - started) * 1e3
-        shown, more = page_of(query, hits)
+        question, manifest, scales = prepared.question, self.index.manifest, prepared.scales
+        query = question.query
+        shown, more = page_of(query, not_own(query, answer.hits))
         alive = {entry.name: entry.alive for entry in manifest.shards}
         return SearchResult(
             query=query,
@@ -123,7 +124,7 @@ class Searcher:
             covered=sum(alive[explanation.shard] for explanation in answer.explanations) / max(1, manifest.rows),
             explanations=tuple(answer.explanations),
             ask_ms=ms[0],
-            search_ms=ms[1] + rerank_ms,
+            search_ms=ms[1],
         )
 
     def cut_out(self, content: bytes, face: FaceConfig | None = None, name: str = "a picture") -> FromPixels:
@@ -155,7 +156,7 @@ class Searcher:
         """
         return self._places([id])[0]
 
-    def _question(self, query: SearchQuery) -> _Question:
+    def _question(self, query: SearchQuery) -> Question:
         manifest = self.index.manifest
         if query.where is not None:
             check_columns(sorted(columns_of(query.where)), (ID, *self.label_names))
@@ -175,9 +176,9 @@ class Searcher:
             check_attributes([*query.adjust, *query.move], method.attributes, "this method has")
             check_attributes(list(query.prefer), manifest.spaces[name].space.coordinates, "this space can prefer")
             asked[0] = Query(adjust=query.adjust, prefer=query.prefer, references={}, move=query.move)
-        return _Question(query, aims, tuple(asked))
+        return Question(query, aims, tuple(asked))
 
-    def _prepared(self, question: _Question, known: Mapping[str, Columns]) -> Prepared:
+    def _prepared(self, question: Question, known: Mapping[str, Columns]) -> Prepared:
         factors = in_first_unit(self.index, [aim.space for aim in question.aims])
         aims, scales = [], {}
         for i, (aim, asked) in enumerate(zip(question.aims, question.asked, strict=True)):
@@ -187,33 +188,14 @@ class Searcher:
                 vector = method.query(space, columns, asked)[0].cpu().numpy()
             told = self.index.manifest.spaces[aim.space].space
             target = Aim(aim.space, make_target(told, vector, asked.prefer), aim.weight * factors[i])
-            aims.append(PreparedAim(target, method, told, columns, asked))
+            aims.append(PreparedAim(target, told, columns, asked))
             if i == 0:
                 scales = scales_of(method, space, columns, question.query.attributes_that_matter)
         return Prepared(question, tuple(aims), scales)
 
-    def _answers(self, prepared: Sequence[Prepared]) -> list[Answer]:
-        by_wish: dict[Wish, list[int]] = {}
-        for i, each in enumerate(prepared):
-            by_wish.setdefault(wish_of(each.question.query, self.index), []).append(i)
-        answers: dict[int, Answer] = {}
-        for wish, places in by_wish.items():
-            queries = [prepared[i].targets for i in places]
-            bindings = {aim.space: self.model.binding(aim.space) for query in queries for aim in query}
-            found = self.index.search(queries, wish, asked=bindings, threads=self._threads)
-            answers |= dict(zip(places, found, strict=True))
-        return [answers[i] for i in range(len(prepared))]
-
-    def _in_order(self, prepared: Prepared, hits: Sequence[Hit]) -> list[Hit]:
-        """The hits that are not the query's own; the first of them reranked, if that was asked."""
-        query = prepared.question.query
-        own = query.own_ids if query.exclude_own else ()
-        others = [hit for hit in hits if hit.id not in own]
-        first, rest = others[: query.rerank], others[query.rerank :]
-        if not first:
-            return rest
-        codes = self.collection.columns([self._place(hit.shard, hit.row, hit.id) for hit in first])
-        return [*in_whole_order(first, prepared.aims, codes), *rest]
+    def _reranked(self, prepared: Prepared, answer: Answer) -> Answer:
+        first = self.to_rerank(prepared, answer)
+        return reordered(answer, compared(self.model, self.comparison(prepared, first))) if first else answer
 
     def _columns(self, face: Face, space: str, known: Mapping[str, Columns]) -> Columns:
         method = space.split(".", 1)[0]

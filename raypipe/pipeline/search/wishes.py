@@ -35,6 +35,12 @@ def wish_of(query: SearchQuery, index: Index) -> Wish:
     )
 
 
+def not_own(query: SearchQuery, hits: Sequence[Hit]) -> list[Hit]:
+    """The hits without the faces that are asked with, if these are not to be found."""
+    own = query.own_ids if query.exclude_own else ()
+    return [hit for hit in hits if hit.id not in own]
+
+
 def page_of(query: SearchQuery, hits: Sequence[Hit]) -> tuple[Sequence[Hit], bool]:
     """The hits of the page that was asked for, and whether there is another one.
 

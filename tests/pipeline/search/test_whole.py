@@ -13,6 +13,7 @@ from raypipe.pipeline.search.conditions import parse_condition
 from raypipe.pipeline.search.query import FromCodes, FromIndex, Like, SearchQuery
 from raypipe.pipeline.search.result import SearchResult
 from raypipe.pipeline.search.searcher import Searcher, open_searcher
+from raypipe.pipeline.search.whole import compared, reordered
 from raypipe.pipeline.search.words import answer_in_words
 from tests.pipeline.search.small_collection import ATTRIBUTES, FACES, SmallCollection
 from tests.serve.featured import METHOD, make_featured
@@ -64,6 +65,27 @@ def test_only_the_first_are_reranked_on_whatever_page_they_are(featured: Searche
     expected = [*sorted(stored[:10], key=lambda id: whole[id]), *stored[10:]]
     assert [id for page in pages for id in ids(page)] == expected[:12]
     assert all(page.more for page in pages)
+
+
+def test_a_page_beyond_the_reranked_takes_no_network(featured: Searcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raypipe.pipeline.search.searcher.compared", pytest.fail)
+    beyond = featured.search(query(k=5, page=3, rerank=10))
+    assert ids(beyond) == ids(featured.search(query()))[10:15]
+    assert not beyond.exact
+
+
+def test_compared_some_at_a_time_the_order_is_the_same(featured: Searcher) -> None:
+    prepared = featured.prepare(query(rerank=FACES))
+    (answer,) = featured.answers([prepared])
+    hits = featured.to_rerank(prepared, answer)
+    assert [featured.place(hit.id) for hit in hits] == sorted(featured.place(hit.id) for hit in hits)
+    some = [compared(featured.model, featured.comparison(prepared, hits[i : i + 7])) for i in range(0, len(hits), 7)]
+    pieced = featured.result(prepared, reordered(answer, [hit for piece in some for hit in piece]), (0.0, 0.0))
+    whole = featured.search(query(rerank=FACES))
+    assert ids(pieced) == ids(whole)
+    np.testing.assert_allclose(
+        [hit.distance for hit in pieced.hits], [hit.distance for hit in whole.hits], rtol=0, atol=1e-6
+    )
 
 
 def test_of_several_aims_those_are_reranked_by_that_have_whole_vectors(
