@@ -7,6 +7,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import yaml
@@ -37,6 +38,42 @@ def read_config(cls: type[T], values: Mapping[str, Any] | None = None, overrides
     if problems:
         raise WrongUsage("\n".join(problems))
     return typing.cast(T, built)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Numbers that are allowed: ``least`` and ``most`` themselves are, ``above`` and ``below`` are not."""
+
+    least: float = -math.inf
+    above: float = -math.inf
+    most: float = math.inf
+    below: float = math.inf
+
+    def __contains__(self, number: float) -> bool:
+        return self.least <= number <= self.most and self.above < number < self.below
+
+    def __str__(self) -> str:
+        """In words."""
+        if math.isfinite(self.least) and math.isfinite(self.most):
+            return f"from {self.least:g} to {self.most:g}"
+        bounds = (("at least", self.least), ("above", self.above), ("at most", self.most), ("below", self.below))
+        return " and ".join(f"{words} {bound:g}" for words, bound in bounds if math.isfinite(bound))
+
+
+def check_ranges(config: Any, ranges: Mapping[str, Range], others: Sequence[str] = ()) -> None:
+    """To be called when a config is made. ``ranges``: by the field's name; a None is in all of them.
+
+    Raises:
+        WrongUsage: names every number out of its range at once, and the ``others``: what else is wrong, a line each.
+    """
+    numbers = {name: getattr(config, name) for name in ranges}
+    problems = [
+        f"{name} must be {ranges[name]}, got {number:g}"
+        for name, number in numbers.items()
+        if number is not None and number not in ranges[name]
+    ]
+    if problems or others:
+        raise WrongUsage("\n".join((*problems, *others)))
 
 
 def read_yaml(text: str) -> dict[str, Any]:

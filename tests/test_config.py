@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import pytest
 
-from raypipe.config import as_dict, read_config, read_yaml
+from raypipe.config import Range, as_dict, check_ranges, read_config, read_yaml
 from raypipe.errors import WrongUsage
 
 
@@ -66,3 +67,37 @@ def test_a_config_survives_being_written_down() -> None:
 def test_yaml_that_is_no_mapping_is_wrong_usage(text: str) -> None:
     with pytest.raises(WrongUsage):
         read_yaml(text)
+
+
+def test_a_range_has_its_least_and_most_and_not_what_it_is_above_and_below() -> None:
+    assert 0 in Range(least=0, below=1)
+    assert 1 in Range(above=0, most=1)
+    assert 0 not in Range(above=0, most=1)
+    assert 1 not in Range(least=0, below=1)
+    assert -0.1 not in Range(least=0)
+    assert 1.1 not in Range(most=1)
+    assert math.nan not in Range()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "words"),
+    [
+        (Range(least=1), "at least 1"),
+        (Range(least=0, most=0.5), "from 0 to 0.5"),
+        (Range(above=0, most=1), "above 0 and at most 1"),
+        (Range(least=0, below=1), "at least 0 and below 1"),
+    ],
+)
+def test_a_range_is_told_in_words(allowed: Range, words: str) -> None:
+    assert str(allowed) == words
+
+
+def test_all_numbers_out_of_their_ranges_and_what_else_is_wrong_are_told_at_once() -> None:
+    config = Outer(count=0, inner=Inner(rate=2.5))
+    check_ranges(config, {"count": Range(least=0), "note": Range(above=0)})  # no note is in any range
+    with pytest.raises(WrongUsage, match=r"^count must be above 0, got 0\nnobody is there$"):
+        check_ranges(config, {"count": Range(above=0)}, ["nobody is there"])
+    with pytest.raises(WrongUsage, match=r"^nobody is there$"):
+        check_ranges(config, {"count": Range(least=0)}, ["nobody is there"])
+    with pytest.raises(WrongUsage, match=r"^rate must be from 0 to 1, got 2\.5$"):
+        check_ranges(config.inner, {"rate": Range(least=0, most=1)})

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from raypipe.contract import Share
+from raypipe.errors import WrongUsage
 
 
 def average_gradients(share: Share, parameters: Iterable[nn.Parameter]) -> None:
@@ -27,6 +28,17 @@ def microbatches(rows: Tensor, count: int) -> Sequence[Tensor]:
     Strided as the workers' shares are, so that minibatch statistics over groups see the same rows either way.
     """
     return [rows[i::count] for i in range(count)]
+
+
+def check_passes(batch: int, workers: int, passes: int) -> None:
+    """Raises:
+    WrongUsage: workers and their passes would get unequal shares of a batch.
+    """
+    if batch % (workers * passes):
+        raise WrongUsage(
+            f"a batch of {batch} cannot be shared by {workers} workers x {passes} passes: "
+            f"give a multiple of {workers * passes}"
+        )
 
 
 @torch.no_grad()

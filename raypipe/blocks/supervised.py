@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 from raypipe.blocks.optimising import (
     average_gradients,
+    check_passes,
     microbatches,
     set_learning_rate,
     update_average,
     warmup_cosine,
 )
 from raypipe.blocks.randomness import Draws
+from raypipe.config import Range, check_ranges
 from raypipe.contract import Columns, Site
-from raypipe.errors import WrongUsage
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -48,15 +49,8 @@ class SupervisedConfig:
     bf16: bool = False
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{name} must be at least 1, got {getattr(self, name)}"
-            for name in ("batch", "steps", "accumulate")
-            if getattr(self, name) < 1
-        ]
-        if self.learning_rate <= 0:
-            problems.append(f"learning_rate must be above 0, got {self.learning_rate:g}")
-        if problems:
-            raise WrongUsage("\n".join(problems))
+        ranges = dict.fromkeys(("batch", "steps", "accumulate"), Range(least=1))
+        check_ranges(self, ranges | {"learning_rate": Range(above=0)})
 
 
 class SupervisedTraining(Generic[Network]):
@@ -68,12 +62,7 @@ class SupervisedTraining(Generic[Network]):
         Raises:
             WrongUsage: the batch cannot be shared equally.
         """
-        parts = site.share.count * config.accumulate
-        if config.batch % parts:
-            raise WrongUsage(
-                f"batch must be a multiple of {parts} ({site.share.count} workers, {config.accumulate} passes each), "
-                f"got {config.batch}"
-            )
+        check_passes(config.batch, site.share.count, config.accumulate)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(site.seed)
             network = build()

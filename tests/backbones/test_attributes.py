@@ -94,7 +94,7 @@ def test_the_default_network_is_small() -> None:
         ({"size": 16}, "between 32 and 256"),
         ({"widths": (12,)}, "multiples of 8"),
         ({"depth": 0}, "at least 1, got 0"),
-        ({"balance": 2.0}, "between 0 and 1, got 2"),
+        ({"balance": 2.0}, "balance must be from 0 to 1, got 2"),
         ({"accumulate": 0}, "accumulate must be at least 1"),
     ],
 )

@@ -219,7 +219,7 @@ def test_what_cannot_be_is_refused() -> None:
         build_recipe(TINY, a_site(size=16))
     with pytest.raises(WrongUsage, match="a batch of 8 cannot be shared by 3 workers"):
         build_recipe(TINY, a_site(share=Share(0, 3)))
-    with pytest.raises(WrongUsage, match="decay_share must be at most 1, got 2\nlearning_rate must be above 0, got 0"):
+    with pytest.raises(WrongUsage, match=r"decay_share must be from 0 to 1, got 2\nlearning_rate must be above 0"):
         Config(decay_share=2, learning_rate=0)
     with pytest.raises(WrongUsage, match="batch must be at least 1, got 0"):
         Config(batch=0)

@@ -279,9 +279,9 @@ def test_what_is_missing_or_does_not_fit_is_named() -> None:
         build_recipe(config(identity_weight=0.1), site())
     with pytest.raises(WrongUsage, match=r"at most the generator's 32 px, got 64"):
         build_recipe(config(), site("generator", size=64))
-    with pytest.raises(WrongUsage, match=r"multiple of 6 \(3 workers, 2 passes each\), got 8"):
+    with pytest.raises(WrongUsage, match="a batch of 8 cannot be shared by 3 workers x 2 passes: give a multiple of 6"):
         build_recipe(config(accumulate=2), site("generator", share=Share(0, 3)))
-    with pytest.raises(WrongUsage, match=r"(?s)batch must be at least 1.*generated_share must be at most 1"):
+    with pytest.raises(WrongUsage, match=r"(?s)batch must be at least 1.*generated_share must be from 0 to 1"):
         config(batch=0, generated_share=1.5)
 
 

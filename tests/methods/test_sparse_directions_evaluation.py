@@ -213,5 +213,5 @@ def test_planted_directions_are_found_and_reported() -> None:
 
 
 def test_wrong_settings_are_named_together() -> None:
-    with pytest.raises(WrongUsage, match=r"queries must be at least 2, got 1; sparsities must be"):
+    with pytest.raises(WrongUsage, match=r"queries must be at least 2, got 1\nsparsities must be"):
         EvaluationConfig(queries=1, sparsities=(0.1,))

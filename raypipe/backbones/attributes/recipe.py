@@ -15,6 +15,7 @@ from raypipe.backbones.attributes.parts import attribute_part
 from raypipe.blocks.accuracy import balanced_accuracy
 from raypipe.blocks.jitter import jitter
 from raypipe.blocks.supervised import SupervisedConfig, SupervisedTraining, applied
+from raypipe.config import Range, check_ranges
 from raypipe.contract import Columns, Site
 from raypipe.errors import WrongUsage
 from raypipe.weights import Part
@@ -48,10 +49,7 @@ class Config(SupervisedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.balance <= 1:
-            raise WrongUsage(f"balance must be between 0 and 1, got {self.balance:g}")
-        if not 0 <= self.shift < 1:
-            raise WrongUsage(f"shift must be at least 0 and below 1, got {self.shift:g}")
+        check_ranges(self, {"balance": Range(least=0, most=1), "shift": Range(least=0, below=1)})
         self.network(("any",))
 
     def network(self, names: tuple[str, ...]) -> AttributeNetConfig:

@@ -14,6 +14,7 @@ from raypipe.backbones.identity.embedding import EmbeddingConfig, EmbeddingNet, 
 from raypipe.blocks.accuracy import area_under_roc, share_found
 from raypipe.blocks.jitter import jitter
 from raypipe.blocks.supervised import SupervisedConfig, SupervisedTraining, applied
+from raypipe.config import Range, check_ranges
 from raypipe.contract import Columns, Site
 from raypipe.errors import WrongUsage
 from raypipe.weights import Part
@@ -47,15 +48,8 @@ class Config(SupervisedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        problems = []
-        if not 0 <= self.margin < 1:
-            problems.append(f"margin must be at least 0 and below 1, got {self.margin:g}")
-        if self.scale <= 0:
-            problems.append(f"scale must be above 0, got {self.scale:g}")
-        if not 0 <= self.shift < 1:
-            problems.append(f"shift must be at least 0 and below 1, got {self.shift:g}")
-        if problems:
-            raise WrongUsage("\n".join(problems))
+        part = Range(least=0, below=1)
+        check_ranges(self, {"margin": part, "scale": Range(above=0), "shift": part})
         self.network()
 
     def network(self) -> EmbeddingConfig:

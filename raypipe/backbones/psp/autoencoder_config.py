@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from raypipe.backbones.stylegan2 import DiscriminatorConfig, GeneratorConfig
 from raypipe.blocks.optimising import late_cosine
+from raypipe.config import Range, check_ranges
 from raypipe.contract import Share
 from raypipe.errors import WrongUsage
 
@@ -50,25 +51,7 @@ class Config:
     bf16: bool = False
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{name} must be at least {least}, got {getattr(self, name):g}"
-            for name, least in _LEAST.items()
-            if getattr(self, name) < least
-        ]
-        problems += [
-            f"{name} must be at most 1, got {getattr(self, name):g}"
-            for name in ("decay_share", "w_avg_beta")
-            if getattr(self, name) > 1
-        ]
-        problems += [
-            f"{name} must be above 0, got {getattr(self, name):g}"
-            for name in ("learning_rate", "discriminator_learning_rate", "ema_half_life_images")
-            if getattr(self, name) <= 0
-        ]
-        if self.r1_gamma is not None and self.r1_gamma < 0:
-            problems.append(f"r1_gamma must be at least 0, got {self.r1_gamma:g}")
-        if problems:
-            raise WrongUsage("\n".join(problems))
+        check_ranges(self, _RANGES)
 
     def pace(self, step: int) -> float:
         """Share of the learning rates at the step, counted from 0."""
@@ -102,10 +85,10 @@ class Config:
         )
 
 
-_LEAST = dict.fromkeys(("batch", "steps", "d_reg_interval", "stddev_group"), 1) | {
-    "fid_images": 2,
-    "generator_from_step": 0,
-    "decay_share": 0,
-    "w_avg_beta": 0,
-    "pixel_weight": 0,
-}
+_RANGES = (
+    dict.fromkeys(("batch", "steps", "d_reg_interval", "stddev_group"), Range(least=1))
+    | dict.fromkeys(("generator_from_step", "pixel_weight", "r1_gamma"), Range(least=0))
+    | dict.fromkeys(("decay_share", "w_avg_beta"), Range(least=0, most=1))
+    | dict.fromkeys(("learning_rate", "discriminator_learning_rate", "ema_half_life_images"), Range(above=0))
+    | {"fid_images": Range(least=2)}
+)

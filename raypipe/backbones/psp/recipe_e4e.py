@@ -18,6 +18,7 @@ from raypipe.backbones.psp.latent_discriminator import CriticConfig, LatentCriti
 from raypipe.backbones.psp.losses import delta_length, first_rows
 from raypipe.backbones.psp.training import InversionTraining
 from raypipe.backbones.psp.training_config import InversionConfig
+from raypipe.config import Range, check_ranges
 from raypipe.contract import Columns, Site
 from raypipe.errors import WrongUsage
 from raypipe.weights import Part
@@ -44,9 +45,8 @@ class Config(InversionConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("delta_weight", "adversarial_weight", "progressive_start", "progressive_every"):
-            if getattr(self, name) < 0:
-                raise WrongUsage(f"{name} must be at least 0, got {getattr(self, name):g}")
+        least = ("delta_weight", "adversarial_weight", "progressive_start", "progressive_every")
+        check_ranges(self, dict.fromkeys(least, Range(least=0)))
 
     def rows_at(self, step: int, layers: int) -> int:
         """How many rows of the code have an offset of their own (the first counts) at a step, counted from 0."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from raypipe.backbones.psp.config import EncoderConfig
-from raypipe.blocks.optimising import late_cosine
+from raypipe.blocks.optimising import check_passes, late_cosine
+from raypipe.config import Range, check_ranges
 from raypipe.contract import Site
-from raypipe.errors import WrongUsage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,18 +90,10 @@ class InversionConfig:
     bf16: bool = False
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{name} must be at least {least}, got {getattr(self, name):g}"
-            for name, least in _LEAST.items()
-            if getattr(self, name) < least
-        ]
-        for name in ("generated_share", "generated_mixing", "decay_share"):
-            if getattr(self, name) > 1:
-                problems.append(f"{name} must be at most 1, got {getattr(self, name):g}")
+        others = []
         if self.start_from_identity and self.start_from_encoder:
-            problems.append("start_from_identity and start_from_encoder exclude each other")
-        if problems:
-            raise WrongUsage("\n".join(problems))
+            others.append("start_from_identity and start_from_encoder exclude each other")
+        check_ranges(self, _RANGES, others)
 
     @property
     def generated(self) -> int:
@@ -116,26 +108,12 @@ class InversionConfig:
         """Raises:
         WrongUsage: the batch cannot be divided equally among workers and passes.
         """
-        passes = site.share.count * self.accumulate
-        if self.batch % passes:
-            raise WrongUsage(
-                f"batch must be a multiple of {passes} ({site.share.count} workers, {self.accumulate} passes each), "
-                f"got {self.batch}"
-            )
+        check_passes(self.batch, site.share.count, self.accumulate)
 
 
-_LEAST = {
-    "batch": 1,
-    "steps": 1,
-    "accumulate": 1,
-    "learning_rate": 0,
-    "decay_share": 0,
-    "pixel_weight": 0,
-    "perceptual_weight": 0,
-    "identity_weight": 0,
-    "average_weight": 0,
-    "latent_weight": 0,
-    "generated_share": 0,
-    "generated_mixing": 0,
-    "ema_half_life_images": 0,
-}
+_RANGES = (
+    dict.fromkeys(("batch", "steps", "accumulate"), Range(least=1))
+    | dict.fromkeys(("learning_rate", "pixel_weight", "perceptual_weight", "identity_weight"), Range(least=0))
+    | dict.fromkeys(("average_weight", "latent_weight", "ema_half_life_images"), Range(least=0))
+    | dict.fromkeys(("decay_share", "generated_share", "generated_mixing"), Range(least=0, most=1))
+)

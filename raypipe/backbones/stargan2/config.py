@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from raypipe.config import Range, check_ranges
 from raypipe.errors import WrongUsage
 
 SIZES = (32, 64, 128, 256, 512)
@@ -36,9 +37,8 @@ class GeneratorConfig:
     high_pass: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self.size, style_dim=self.style_dim, max_width=self.max_width)
-        if self.high_pass < 0:
-            raise WrongUsage(f"high_pass must be at least 0, got {self.high_pass:g}")
+        _check(self, "style_dim", "max_width")
+        check_ranges(self, {"high_pass": Range(least=0)})
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -59,7 +59,7 @@ class MappingConfig:
     own_layers: int = 4
 
     def __post_init__(self) -> None:
-        _check_positive(**vars(self))
+        check_ranges(self, dict.fromkeys(vars(self), Range(least=1)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class StyleEncoderConfig:
     max_width: int = 512
 
     def __post_init__(self) -> None:
-        _check(self.size, style_dim=self.style_dim, domains=self.domains, max_width=self.max_width)
+        _check(self, "style_dim", "domains", "max_width")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class DiscriminatorConfig:
     max_width: int = 512
 
     def __post_init__(self) -> None:
-        _check(self.size, domains=self.domains, max_width=self.max_width)
+        _check(self, "domains", "max_width")
 
 
 def widths(size: int, first_width: int, max_width: int, halvings: int) -> tuple[int, ...]:
@@ -97,12 +97,7 @@ def widths(size: int, first_width: int, max_width: int, halvings: int) -> tuple[
     return tuple(found)
 
 
-def _check(size: int, **positive: int) -> None:
-    if size not in SIZES:
-        raise WrongUsage(f"size {size} is not one of {', '.join(map(str, SIZES))}")
-    _check_positive(**positive)
-
-
-def _check_positive(**numbers: int) -> None:
-    if bad := [f"{name} must be at least 1, got {number}" for name, number in numbers.items() if number < 1]:
-        raise WrongUsage("\n".join(bad))
+def _check(config: GeneratorConfig | StyleEncoderConfig | DiscriminatorConfig, *counts: str) -> None:
+    if config.size not in SIZES:
+        raise WrongUsage(f"size {config.size} is not one of {', '.join(map(str, SIZES))}")
+    check_ranges(config, dict.fromkeys(counts, Range(least=1)) | {"first_width": Range(least=0)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from raypipe.config import Range, check_ranges
 from raypipe.errors import WrongUsage
 
 ROLES = 3
@@ -59,20 +60,7 @@ class Config:
     bf16: bool = False
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{name} must be at least {least}, got {getattr(self, name)}"
-            for name, least in _LEAST.items()
-            if getattr(self, name) < least
-        ]
-        problems += [
-            f"{name} must be above 0, got {getattr(self, name):g}"
-            for name in ("learning_rate", "mapping_learning_rate", "ema_half_life_images")
-            if getattr(self, name) <= 0
-        ]
-        if not 0 <= self.shift < 1:
-            problems.append(f"shift must be at least 0 and below 1, got {self.shift:g}")
-        if problems:
-            raise WrongUsage("\n".join(problems))
+        check_ranges(self, _RANGES)
 
     def check_shares(self, workers: int) -> None:
         """Raises:
@@ -89,8 +77,10 @@ class Config:
         return self.diversity_weight * max(0.0, 1 - step / self.diversity_steps)
 
 
-_LEAST = (
-    dict.fromkeys(("batch", "style_dim", "max_width", "latent_dim", "hidden", "diversity_steps"), 1)
-    | dict.fromkeys(("steps", "first_width", "weight_decay", "style_weight", "cycle_weight", "diversity_weight"), 0)
-    | {"perceptual_weight": 0, "r1_weight": 0, "evaluated_faces": 2}
+_RANGES = (
+    dict.fromkeys(("batch", "style_dim", "max_width", "latent_dim", "hidden", "diversity_steps"), Range(least=1))
+    | dict.fromkeys(("steps", "first_width", "weight_decay", "style_weight", "cycle_weight"), Range(least=0))
+    | dict.fromkeys(("diversity_weight", "perceptual_weight", "r1_weight"), Range(least=0))
+    | dict.fromkeys(("learning_rate", "mapping_learning_rate", "ema_half_life_images"), Range(above=0))
+    | {"shift": Range(least=0, below=1), "evaluated_faces": Range(least=2)}
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from raypipe.backbones.stylegan2.config import DiscriminatorConfig, GeneratorConfig
 from raypipe.blocks.optimising import late_cosine
+from raypipe.config import Range, check_ranges
 from raypipe.contract import DataFacts
 from raypipe.errors import WrongUsage
 
@@ -81,23 +82,7 @@ class Config:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        problems = [
-            *(
-                f"{name} must be at least {least}, got {getattr(self, name)}"
-                for name, least in _LEAST.items()
-                if getattr(self, name) < least
-            ),
-            *(f"{name} must be above 0, got {getattr(self, name):g}" for name in _POSITIVE if getattr(self, name) <= 0),
-            *(
-                f"{name} must be from 0 to 1, got {getattr(self, name):g}"
-                for name in _SHARES
-                if not 0 <= getattr(self, name) <= 1
-            ),
-        ]
-        if self.r1_gamma is not None and self.r1_gamma < 0:
-            problems.append(f"r1_gamma must be at least 0, got {self.r1_gamma:g}")
-        if problems:
-            raise WrongUsage("\n".join(problems))
+        check_ranges(self, _RANGES)
 
     def learning_rate_at(self, step: int) -> float:
         """Of the step, counted from 0."""
@@ -158,10 +143,11 @@ class Config:
         return len(data.attributes) if self.conditional else 0
 
 
-_LEAST = (
-    dict.fromkeys(("batch", "steps", "accumulate", "style_dim", "mapping_layers", "stddev_group"), 1)
-    | dict.fromkeys(("d_reg_interval", "g_reg_interval", "path_batch_shrink", "augment_interval"), 1)
-    | {"fid_images": 2, "path_length_weight": 0, "ema_ramp": 0, "generator_from_step": 0}
+_RANGES = (
+    dict.fromkeys(("batch", "steps", "accumulate", "style_dim", "mapping_layers", "stddev_group"), Range(least=1))
+    | dict.fromkeys(("d_reg_interval", "g_reg_interval", "path_batch_shrink", "augment_interval"), Range(least=1))
+    | dict.fromkeys(("path_length_weight", "ema_ramp", "generator_from_step", "r1_gamma"), Range(least=0))
+    | dict.fromkeys(("learning_rate", "ema_half_life_images", "augment_length_images"), Range(above=0))
+    | dict.fromkeys(("decay_share", "mixing", "w_avg_beta", "path_length_decay"), Range(least=0, most=1))
+    | {"fid_images": Range(least=2)}
 )
-_POSITIVE = ("learning_rate", "ema_half_life_images", "augment_length_images")
-_SHARES = ("decay_share", "mixing", "w_avg_beta", "path_length_decay")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raypipe.errors import WrongUsage
+from raypipe.blocks.optimising import check_passes
+from raypipe.config import Range, check_ranges
 from raypipe.methods.l2m_gan.losses import ORTHOGONALITY
 
 
@@ -61,37 +62,22 @@ class L2MGANConfig:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{name} must be at least {least}, got {getattr(self, name)}"
-            for name, least in _LEAST.items()
-            if getattr(self, name) < least
-        ]
-        problems += [
-            f"{name} must be above 0, got {getattr(self, name):g}"
-            for name in ("learning_rate", "ema_half_life_images")
-            if getattr(self, name) <= 0
-        ]
-        if not 0 <= self.shift < 1:
-            problems.append(f"shift must be at least 0 and below 1, got {self.shift:g}")
+        others = []
         if self.orthogonality not in ORTHOGONALITY:
-            problems.append(f"orthogonality {self.orthogonality!r} is not one of {', '.join(ORTHOGONALITY)}")
-        if problems:
-            raise WrongUsage("\n".join(problems))
+            others.append(f"orthogonality {self.orthogonality!r} is not one of {', '.join(ORTHOGONALITY)}")
+        check_ranges(self, _RANGES, others)
 
     def check_shares(self, workers: int) -> None:
         """Raises:
         WrongUsage: workers and passes would get unequal shares of a batch.
         """
-        if self.batch % (workers * self.accumulate):
-            raise WrongUsage(
-                f"a batch of {self.batch} cannot be shared by {workers} workers x {self.accumulate} passes: "
-                f"give a multiple of {workers * self.accumulate}"
-            )
+        check_passes(self.batch, workers, self.accumulate)
 
 
-_LEAST = (
-    dict.fromkeys(("batch", "accumulate", "style_dim", "max_width"), 1)
-    | dict.fromkeys(("steps", "first_width", "weight_decay", "r1_weight"), 0)
-    | dict.fromkeys(("cycle_weight", "style_weight", "perceptual_weight", "orthogonality_weight"), 0)
-    | {"evaluated_faces": 2}
+_RANGES = (
+    dict.fromkeys(("batch", "accumulate", "style_dim", "max_width"), Range(least=1))
+    | dict.fromkeys(("steps", "first_width", "weight_decay", "r1_weight"), Range(least=0))
+    | dict.fromkeys(("cycle_weight", "style_weight", "perceptual_weight", "orthogonality_weight"), Range(least=0))
+    | dict.fromkeys(("learning_rate", "ema_half_life_images"), Range(above=0))
+    | {"shift": Range(least=0, below=1), "evaluated_faces": Range(least=2)}
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from raypipe.errors import WrongUsage
+from raypipe.config import Range, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +36,7 @@ class Variant:
     by_channel: bool = False
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise WrongUsage(f"temperature must be above 0, got {self.temperature!r}")
-        if self.threshold is not None and not 0 <= self.threshold < 1:
-            raise WrongUsage(f"threshold must be at least 0 and below 1, got {self.threshold!r}")
+        check_ranges(self, {"temperature": Range(above=0), "threshold": Range(least=0, below=1)})
 
 
 PUBLIC_CODE = Variant(squared=True, threshold=0.8, maximum_first=False, rgb_channels=False, keep_length=True)
@@ -79,20 +76,8 @@ class RetrieveInStyleConfig:
     variant: Variant = Variant()
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{name} must be {allowed}, got {value!r}"
-            for name, value, allowed, good in (
-                ("steps", self.steps, "at least 0", self.steps >= 0),
-                ("batch", self.batch, "at least 1", self.batch >= 1),
-                ("pictures", self.pictures, "at least 1", self.pictures >= 1),
-                ("clusters", self.clusters, "at least 2", self.clusters >= 2),
-                ("assignment_faces", self.assignment_faces, "at least 1", self.assignment_faces >= 1),
-                ("width", self.width, "at least 1", self.width >= 1),
-                ("axes_faces", self.axes_faces, "at least 1", self.axes_faces >= 1),
-            )
-            if not good
-        ]
+        others = []
         if 0 < self.steps * self.batch < self.pictures:
-            problems.append(f"steps must be 0 or at least one pass over {self.pictures} pictures, got {self.steps}")
-        if problems:
-            raise WrongUsage("; ".join(problems))
+            others.append(f"steps must be 0 or at least one pass over {self.pictures} pictures, got {self.steps}")
+        ranges = dict.fromkeys(("batch", "pictures", "assignment_faces", "width", "axes_faces"), Range(least=1))
+        check_ranges(self, ranges | {"steps": Range(least=0), "clusters": Range(least=2)}, others)

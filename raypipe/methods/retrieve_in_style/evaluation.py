@@ -11,6 +11,7 @@ from torch import Tensor
 from raypipe.backbones.attributes import load_attributes
 from raypipe.backbones.psp import load_encoder
 from raypipe.backbones.stylegan2 import load_generator
+from raypipe.config import Range, check_ranges
 from raypipe.contract import Faces
 from raypipe.errors import WrongUsage
 from raypipe.methods.retrieve_in_style.catalogue import Catalogue, read_catalogue, require_generator, transferable
@@ -73,11 +74,8 @@ class EvaluationConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = min(self.queries, self.results, self.people_queries, self.people_results, self.eis_faces, self.pairs)
-        if least < 1:
-            raise WrongUsage("queries, results, people_queries, people_results, eis_faces and pairs must be at least 1")
-        if self.sheets < 0:
-            raise WrongUsage(f"sheets must be at least 0, got {self.sheets}")
+        counts = ("queries", "results", "people_queries", "people_results", "eis_faces", "pairs")
+        check_ranges(self, dict.fromkeys(counts, Range(least=1)) | {"sheets": Range(least=0)})
 
     @property
     def longest(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raypipe.errors import WrongUsage
+from raypipe.config import Range, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,16 +36,5 @@ class SparseDirectionsConfig:
     initial_length: float = 0.1
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{name} must be {allowed}, got {value!r}"
-            for name, value, allowed, good in (
-                ("steps", self.steps, "at least 1", self.steps >= 1),
-                ("batch", self.batch, "at least 0", self.batch >= 0),
-                ("sparsity", self.sparsity, "at least 0", self.sparsity >= 0),
-                ("learning_rate", self.learning_rate, "above 0", self.learning_rate > 0),
-                ("initial_length", self.initial_length, "above 0", self.initial_length > 0),
-            )
-            if not good
-        ]
-        if problems:
-            raise WrongUsage("; ".join(problems))
+        ranges = {"steps": Range(least=1)} | dict.fromkeys(("batch", "sparsity"), Range(least=0))
+        check_ranges(self, ranges | dict.fromkeys(("learning_rate", "initial_length"), Range(above=0)))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from raypipe.config import Range, check_ranges
 from raypipe.contract import Columns, Faces
-from raypipe.errors import WrongUsage
 from raypipe.methods.sparse_directions.config import SparseDirectionsConfig
 from raypipe.methods.sparse_directions.evaluation_axes import (
     Axes,
@@ -74,23 +74,17 @@ class EvaluationConfig:
     learning_rate: float = 1e-2
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{name} must be {allowed}, got {getattr(self, name)!r}"
-            for name, allowed, good in (
-                ("queries", "at least 2", self.queries >= 2),
-                ("preferences", "at least 2", self.preferences >= 2),
-                ("least_preference", "above 0 and below 1", 0 < self.least_preference < 1),
-                ("most_preference", "above 1", self.most_preference > 1),
-                ("identity_tolerance", "at least 0", self.identity_tolerance >= 0),
-                ("sparsities", "0 and at least one other", 0.0 in self.sparsities and len(set(self.sparsities)) > 1),
-                ("least_faces", "at least 2", self.least_faces >= 2),
-                ("interfacegan_share", "above 0 and at most 0.5", 0 < self.interfacegan_share <= 0.5),
-                ("resamples", "at least 100", self.resamples >= 100),
-            )
-            if not good
-        ]
-        if problems:
-            raise WrongUsage("; ".join(problems))
+        others = []
+        if 0.0 not in self.sparsities or len(set(self.sparsities)) < 2:
+            others.append(f"sparsities must be 0 and at least one other, got {self.sparsities}")
+        ranges = dict.fromkeys(("queries", "preferences", "least_faces"), Range(least=2)) | {
+            "least_preference": Range(above=0, below=1),
+            "most_preference": Range(above=1),
+            "identity_tolerance": Range(least=0),
+            "interfacegan_share": Range(above=0, most=0.5),
+            "resamples": Range(least=100),
+        }
+        check_ranges(self, ranges, others)
 
     @property
     def directions(self) -> SparseDirectionsConfig:
