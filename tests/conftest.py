@@ -39,3 +39,11 @@ def bucket(s3_server: S3Server, request: pytest.FixtureRequest) -> str:
     s3_server.client().create_bucket(Bucket=name)
     s3_server.gets.clear()
     return name
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    """Adam without momentum turns rounding of a gradient near zero into a whole step."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import io
-
 import pytest
 import torch
 from torch import Tensor
@@ -16,6 +13,7 @@ from raypipe.contract import Columns, DataFacts, Recipe, Share, Site
 from raypipe.errors import BadWeights, WrongUsage
 from raypipe.weights import Part
 from tests.backbones.celeba_pictures import labels, persons, pictures
+from tests.backbones.recipe_states import assert_goes_on_the_same, assert_same_state
 from tests.share_workers import run_with_workers
 
 NAMES = ("Bright", "Red")
@@ -142,29 +140,8 @@ def trained(recipe: AttributeRecipe, steps: int) -> list[Tensor]:
     return list(tensors_of(recipe).values())
 
 
-def test_a_restart_changes_nothing() -> None:
-    unbroken, first, second = (tiny_recipe(seed=1) for _ in range(3))
-    for seed in range(6):
-        unbroken.step(faces(8, seed))
-    for seed in range(3):
-        first.step(faces(8, seed))
-    file = io.BytesIO()
-    torch.save(first.state_dict(), file)
-    file.seek(0)
-    second.load_state_dict(torch.load(file, weights_only=True))
-    for seed in range(3, 6):
-        second.step(faces(8, seed))
-    assert same_state(second.state_dict(), unbroken.state_dict())
-
-
-def same_state(a: object, b: object) -> bool:
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same_state(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
-        return len(a) == len(b) and all(map(same_state, a, b))
-    return a == b
+def test_going_on_from_a_state_is_going_on() -> None:
+    assert_goes_on_the_same(tiny_recipe, [faces(8, seed) for seed in range(6)], cut=3)
 
 
 def test_it_learns() -> None:
@@ -180,12 +157,12 @@ def test_it_learns() -> None:
 
 
 def test_evaluation_changes_nothing() -> None:
-    recipe = tiny_recipe()
-    recipe.step(faces(8))
-    before = copy.deepcopy(recipe.state_dict())
+    recipe, untouched = tiny_recipe(), tiny_recipe()
+    for each in (recipe, untouched):
+        each.step(faces(8))
     recipe.evaluate([faces(20)])
     assert recipe.samples(faces(4)).shape[0] == 0
-    assert same_state(before, recipe.state_dict())
+    assert_same_state(recipe, untouched, 0.0)
 
 
 def test_balance_gives_both_classes_the_same_weight() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import io
 
 import pytest
 import torch
@@ -20,7 +19,7 @@ from raypipe.contract import Columns, DataFacts, Share, Site
 from raypipe.errors import WrongUsage
 from raypipe.weights import Part
 from tests.backbones.inversion_models import LAYERS, SHAPE, SIZE, STYLE_DIM, pictures, tiny_parts
-from tests.backbones.recipe_states import assert_same_state, differing
+from tests.backbones.recipe_states import assert_goes_on_the_same, assert_same_state, differing
 from tests.share_workers import run_with_workers
 
 TINY = Config(batch=8, steps=10, stddev_group=2, d_reg_interval=2, ema_half_life_images=20, fid_images=12)
@@ -69,17 +68,7 @@ def test_workers_do_not_matter(workers: int, request: pytest.FixtureRequest) -> 
 
 
 def test_going_on_from_a_state_is_going_on() -> None:
-    unbroken, restarted = recipe_after(3), build_recipe(TINY, a_site())
-    stored = io.BytesIO()
-    torch.save(unbroken.state_dict(), stored)
-    stored.seek(0)
-    restarted.load_state_dict(torch.load(stored, weights_only=True))
-    for batch in batches(6)[3:]:
-        numbers, again = unbroken.step(batch), restarted.step(batch)
-        assert {name: float(value) for name, value in numbers.items()} == {
-            name: float(value) for name, value in again.items()
-        }
-    assert_same_state(restarted, unbroken, 0.0)
+    assert_goes_on_the_same(lambda: build_recipe(TINY, a_site()), batches(6), cut=3)
 
 
 def test_all_three_networks_learn_and_the_site_keeps_its_own() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 import torch
 from torch import Tensor
@@ -17,6 +15,7 @@ from raypipe.backbones.psp.training_config import EncoderShape
 from raypipe.contract import Recipe, Share, Site
 from raypipe.errors import WrongUsage
 from tests.backbones.inversion_models import ROW_HEADS, SHAPE, pictures, site
+from tests.backbones.recipe_states import assert_goes_on_the_same, assert_same_state
 from tests.share_workers import run_with_workers
 
 CRITIC = CriticConfig(learning_rate=1e-3, r1_every=3, pool_size=6)
@@ -51,21 +50,6 @@ def encoder_of(recipe: Recipe) -> Encoder:
     return load_encoder(recipe.export()["encoder"], "cpu")
 
 
-def state_tensors(tree: object) -> list[Tensor]:
-    """All tensors of a state, in a fixed order."""
-    if isinstance(tree, Tensor):
-        return [tree]
-    if isinstance(tree, dict):
-        return [x for key in sorted(tree, key=str) for x in state_tensors(tree[key])]
-    return [x for item in tree for x in state_tensors(item)] if isinstance(tree, list) else []
-
-
-def greatest_difference(first: Recipe, second: Recipe) -> float:
-    """Over the weights of encoder and critic, all moments and the pool."""
-    pairs = zip(state_tensors(first.state_dict()), state_tensors(second.state_dict()), strict=True)
-    return max(float((x.double() - y.double()).abs().max()) for x, y in pairs)
-
-
 @pytest.mark.parametrize("count", [2, 4])
 def test_the_result_does_not_depend_on_the_number_of_workers(count: int) -> None:
     settings = config(generated_share=0.4, ema_half_life_images=8.0)
@@ -76,26 +60,18 @@ def test_the_result_does_not_depend_on_the_number_of_workers(count: int) -> None
 
     alone = recipe_after(settings, batches)
     for recipe in run_with_workers(build, [{"image": images} for images in batches], count):
-        assert greatest_difference(recipe, alone) < 1e-4
+        assert_same_state(recipe, alone, 1e-4)
 
 
 def test_accumulated_passes_give_the_same_step() -> None:
     batches = [pictures(8, seed=step) for step in range(3)]
     whole, parts = (recipe_after(config(accumulate=count), batches) for count in (1, 4))
-    assert greatest_difference(whole, parts) < 1e-4
+    assert_same_state(whole, parts, 1e-4)
 
 
-def test_a_stored_run_goes_on_identically() -> None:
-    settings, batches = config(freeze_statistics=False), [pictures(8, seed=step) for step in range(9)]
-    unbroken = recipe_after(settings, batches)
-    stored = io.BytesIO()
-    torch.save(recipe_after(settings, batches[:5]).state_dict(), stored)
-    stored.seek(0)
-    resumed = build_recipe(settings, site())
-    resumed.load_state_dict(torch.load(stored, weights_only=True))
-    for images in batches[5:]:
-        resumed.step({"image": images})
-    assert greatest_difference(unbroken, resumed) == 0
+def test_going_on_from_a_state_is_going_on() -> None:
+    batches = [{"image": pictures(8, seed=step)} for step in range(9)]
+    assert_goes_on_the_same(lambda: build_recipe(config(freeze_statistics=False), site()), batches, cut=5)
 
 
 def test_rows_join_one_after_the_other() -> None:

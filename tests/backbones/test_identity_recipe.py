@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
 from collections import Counter
 
@@ -25,6 +24,7 @@ from raypipe.contract import Columns, DataFacts, Recipe, Share, Site
 from raypipe.errors import BadWeights, WrongUsage
 from raypipe.weights import Part
 from tests.backbones.celeba_pictures import persons, pictures
+from tests.backbones.recipe_states import assert_goes_on_the_same
 from tests.share_workers import run_with_workers
 
 PERSONS = 6
@@ -118,21 +118,8 @@ def test_workers_learn_what_one_learns(count: int) -> None:
             torch.testing.assert_close(tensors_of(worker)[name], tensor, rtol=0, atol=2e-5)
 
 
-def test_a_restart_changes_nothing() -> None:
-    unbroken, first, second = (tiny_recipe() for _ in range(3))
-    for seed in range(6):
-        unbroken.step(faces(8, seed))
-    for seed in range(3):
-        first.step(faces(8, seed))
-    file = io.BytesIO()
-    torch.save(first.state_dict(), file)
-    file.seek(0)
-    second.load_state_dict(torch.load(file, weights_only=True))
-    losses = [recipe.step(faces(8, 99))["loss"] for recipe in (first, second)]
-    assert torch.equal(*losses)
-    second.load_state_dict(unbroken.state_dict())
-    for name, tensor in tensors_of(unbroken).items():
-        assert torch.equal(tensors_of(second)[name], tensor)
+def test_going_on_from_a_state_is_going_on() -> None:
+    assert_goes_on_the_same(tiny_recipe, [faces(8, seed) for seed in range(6)], cut=3)
 
 
 def test_it_learns() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 
 import pytest
@@ -19,6 +18,7 @@ from raypipe.backbones.stylegan2 import Generator, GeneratorConfig, generator_pa
 from raypipe.contract import Recipe, Share, Site
 from raypipe.errors import WrongUsage
 from tests.backbones.inversion_models import LAYERS, ROW_HEADS, SHAPE, STYLE_DIM, pictures, site, tiny_generator
+from tests.backbones.recipe_states import assert_goes_on_the_same
 from tests.share_workers import run_with_workers
 
 ALL_PARTS = ("generator", "discriminator", "identity")
@@ -94,19 +94,16 @@ def test_accumulated_passes_give_the_same_step(settings: dict[str, object]) -> N
     assert greatest_difference(whole, parts) < 2e-5
 
 
-def test_a_stored_run_goes_on_identically() -> None:
+def test_going_on_from_a_state_is_going_on() -> None:
     settings = config(ema_half_life_images=10.0, generated_share=0.25, accumulate=2, learning_rate=1e-3)
-    batches = [pictures(8, seed=step) for step in range(9)]
-    unbroken = recipe_after(settings, site(), batches)
-    stored = io.BytesIO()
-    torch.save(recipe_after(settings, site(), batches[:5]).state_dict(), stored)
-    stored.seek(0)
-    resumed = build_recipe(settings, site())
-    resumed.load_state_dict(torch.load(stored, weights_only=True))
-    for images in batches[5:]:
-        last = resumed.step({"image": images})
-    assert greatest_difference(unbroken, resumed) == 0
-    assert all(number.shape == () and not number.requires_grad for number in last.values())
+    batches = [{"image": pictures(8, seed=step)} for step in range(9)]
+    assert_goes_on_the_same(lambda: build_recipe(settings, site()), batches, cut=5)
+
+
+def test_numbers_are_detached() -> None:
+    for number in build_recipe(config(), site()).step({"image": pictures(8, seed=0)}).values():
+        assert number.shape == ()
+        assert not number.requires_grad
 
 
 def test_each_loss_is_its_formula() -> None:

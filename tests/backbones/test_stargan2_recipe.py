@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -16,20 +14,12 @@ from raypipe.backbones.stargan2.recipe import Config, StarGAN2Recipe, build_reci
 from raypipe.contract import Columns, DataFacts, Share, Site
 from raypipe.errors import WrongUsage
 from raypipe.weights import Part
-from tests.backbones.recipe_states import assert_same_state
+from tests.backbones.recipe_states import assert_goes_on_the_same, assert_same_state
 from tests.share_workers import run_with_workers
 from tests.shared_files import oracle
 
 TINY = Config(batch=12, style_dim=4, first_width=4, max_width=6, latent_dim=3, hidden=8, shift=0.1)
 FACTS = DataFacts(rows=64, size=32, attributes=("Male", "Smiling"))
-
-
-@pytest.fixture
-def double_precision() -> Iterator[None]:
-    """Adam without momentum turns rounding of a gradient near zero into a whole step."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def batches(count: int) -> list[Columns]:
@@ -91,15 +81,7 @@ def test_workers_do_not_matter(workers: int) -> None:
 
 
 def test_going_on_from_a_state_is_going_on() -> None:
-    unbroken, restarted = build(), build()
-    unbroken.step(batches(3)[0])
-    stored = io.BytesIO()
-    torch.save(unbroken.state_dict(), stored)
-    stored.seek(0)
-    restarted.load_state_dict(torch.load(stored, weights_only=True))
-    for batch in batches(3)[1:]:
-        assert unbroken.step(batch) == restarted.step(batch)
-    assert_same_state(restarted, unbroken, 0.0)
+    assert_goes_on_the_same(build, batches(3), cut=1)
 
 
 def test_every_network_learns() -> None:

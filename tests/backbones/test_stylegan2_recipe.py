@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import io
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from raypipe.backbones.stylegan2 import load_discriminator, load_generator
 from raypipe.backbones.stylegan2.recipe import Config, StyleGAN2Recipe, build_recipe, columns
 from raypipe.contract import Columns, DataFacts, Share, Site
 from raypipe.errors import WrongUsage
-from tests.backbones.recipe_states import assert_same_state, differing
+from tests.backbones.recipe_states import assert_goes_on_the_same, assert_same_state, differing
 from tests.share_workers import run_with_workers
 
 TINY = Config(
@@ -70,20 +69,7 @@ def test_accumulated_passes_do_not_matter() -> None:
 
 
 def test_going_on_from_a_state_is_going_on() -> None:
-    unbroken, restarted = build(), build()
-    first, second = batches(6)[:3], batches(6)[3:]
-    for batch in first:
-        unbroken.step(batch)
-    stored = io.BytesIO()
-    torch.save(unbroken.state_dict(), stored)
-    stored.seek(0)
-    restarted.load_state_dict(torch.load(stored, weights_only=True))
-    for batch in second:
-        numbers, again = unbroken.step(batch), restarted.step(batch)
-        assert {name: float(value) for name, value in numbers.items()} == {
-            name: float(value) for name, value in again.items()
-        }
-    assert_same_state(restarted, unbroken, 0.0)
+    assert_goes_on_the_same(build, batches(6), cut=3)
 
 
 def test_numbers_are_detached_and_regularisers_lazy() -> None:

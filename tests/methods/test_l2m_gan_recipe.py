@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -21,7 +19,7 @@ from raypipe.methods.l2m_gan.frequencies import Frequencies
 from raypipe.methods.l2m_gan.networks import load_l2m
 from raypipe.methods.l2m_gan.recipe import L2MGANRecipe
 from raypipe.weights import Part
-from tests.backbones.recipe_states import assert_same_state, differing
+from tests.backbones.recipe_states import assert_goes_on_the_same, assert_same_state, differing
 from tests.share_workers import run_with_workers
 
 TINY = Config(batch=4, attributes=("Smiling", "Male"), style_dim=4, first_width=4, max_width=6, shift=0.1)
@@ -33,14 +31,6 @@ def attributes_part() -> dict[str, Part]:
         torch.manual_seed(0)
         network = AttributeNet(AttributeNetConfig(names=FACTS.attributes, size=32, widths=(8,), feature_dim=4))
     return {"attributes": attribute_part(network)}
-
-
-@pytest.fixture
-def double_precision() -> Iterator[None]:
-    """Adam without momentum turns rounding of a gradient near zero into a whole step."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def batches(count: int, rows: int = TINY.batch) -> list[Columns]:
@@ -79,19 +69,7 @@ def test_accumulated_passes_do_not_matter() -> None:
 
 
 def test_going_on_from_a_state_is_going_on() -> None:
-    unbroken, restarted = build(), build()
-    for batch in batches(4)[:2]:
-        unbroken.step(batch)
-    stored = io.BytesIO()
-    torch.save(unbroken.state_dict(), stored)
-    stored.seek(0)
-    restarted.load_state_dict(torch.load(stored, weights_only=True))
-    for batch in batches(4)[2:]:
-        numbers, again = unbroken.step(batch), restarted.step(batch)
-        assert {name: float(value) for name, value in numbers.items()} == {
-            name: float(value) for name, value in again.items()
-        }
-    assert_same_state(restarted, unbroken, 0.0)
+    assert_goes_on_the_same(build, batches(4), cut=2)
 
 
 def test_the_losses_are_the_papers() -> None:

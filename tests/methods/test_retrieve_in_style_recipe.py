@@ -25,6 +25,7 @@ from raypipe.methods.retrieve_in_style.recipe import cluster_pictures, default_r
 from raypipe.methods.retrieve_in_style.spaces import StatisticsMeter, fit_axes, reduced
 from raypipe.methods.retrieve_in_style.styles import layer_after, layout_of, styles_of
 from raypipe.weights import Part
+from tests.backbones.recipe_states import assert_goes_on_the_same
 from tests.methods.retrieve_in_style_data import (
     FEATURES,
     SETTINGS,
@@ -72,16 +73,8 @@ def test_workers_together_make_the_same_catalogue(workers: int) -> None:
             torch.testing.assert_close(ours.T @ ours, theirs.T @ theirs, rtol=0, atol=1e-3)
 
 
-def test_an_interrupted_run_goes_on_as_if_nothing_had_been() -> None:
-    unbroken, first, second = (build_recipe(config(), site()) for _ in range(3))
-    for batch in batches(4):
-        unbroken.step(batch)
-    for batch in batches(4)[:3]:
-        first.step(batch)
-    second.load_state_dict(first.state_dict())
-    second.step(batches(4)[3])
-    for name, value in unbroken.state_dict().items():
-        assert torch.equal(torch.as_tensor(value), torch.as_tensor(second.state_dict()[name])), name
+def test_going_on_from_a_state_is_going_on() -> None:
+    assert_goes_on_the_same(lambda: build_recipe(config(), site()), batches(4), cut=3)
 
 
 def test_passes_go_over_the_same_pictures_and_come_nearer() -> None:

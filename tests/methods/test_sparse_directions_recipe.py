@@ -20,6 +20,7 @@ from raypipe.methods.sparse_directions.ranges import RangeMeter
 from raypipe.methods.sparse_directions.scores import HeldOutScores, mean_entries
 from raypipe.methods.sparse_directions.sweep import fit_by_sparsity
 from raypipe.weights import open_bundle, save_bundle
+from tests.backbones.recipe_states import assert_goes_on_the_same
 from tests.methods.sparse_directions_data import NAMES, SHAPE, labelled_codes, site
 from tests.share_workers import run_with_workers
 
@@ -118,19 +119,9 @@ def test_a_worker_without_rows_does_no_harm() -> None:
     torch.testing.assert_close(state(together[3])["vectors"], state(alone)["vectors"], rtol=0, atol=1e-5)
 
 
-def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
+def test_going_on_from_a_state_is_going_on() -> None:
     batches = [labelled_codes(16, seed=seed) for seed in range(6)]
-    unbroken = build_recipe(Config(batch=16), site(96))
-    for batch in batches[:3]:
-        unbroken.step(batch)
-    torch.save(state(unbroken), tmp_path / "state.pt")
-    resumed = build_recipe(Config(batch=16), dataclasses.replace(site(96), seed=8))
-    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    for batch in batches[3:]:
-        unbroken.step(batch)
-        resumed.step(batch)
-    for name, value in state(unbroken).items():
-        assert torch.equal(torch.as_tensor(state(resumed)[name]), torch.as_tensor(value)), name
+    assert_goes_on_the_same(lambda: build_recipe(Config(batch=16), site(96)), batches, cut=3)
 
 
 @pytest.mark.parametrize("batch", [0, 50])
