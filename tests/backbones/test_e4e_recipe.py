@@ -153,5 +153,5 @@ def test_reconstructions_come_closer() -> None:
 def test_wrong_settings_are_named() -> None:
     with pytest.raises(WrongUsage, match="delta_weight must be at least 0, got -1"):
         config(delta_weight=-1.0)
-    with pytest.raises(WrongUsage, match="pool_size of at least 1"):
+    with pytest.raises(WrongUsage, match="pool_size must be at least 1, got 0"):
         CriticConfig(pool_size=0)

@@ -12,6 +12,7 @@ from raypipe.backbones.stylegan2.foreign_nvlabs import discriminator_part_of
 from raypipe.backbones.stylegan2.losses import (
     discriminator_loss,
     generator_loss,
+    lazy_r1_weight,
     path_length_penalty,
     path_lengths,
     r1_penalties,
@@ -90,3 +91,9 @@ def test_path_length_of_a_linear_generator() -> None:
     directions = torch.randn(2, 3, 2, 2)
     expected = (directions.flatten(1) @ matrix).norm(dim=1) / math.sqrt(4)
     assert path_lengths(images, w_plus, directions).tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+
+
+def test_lazy_r1_weighs_half_of_gamma_times_its_interval_and_gamma_grows_with_the_pictures() -> None:
+    assert lazy_r1_weight(10.0, size=256, batch=64, interval=16) == pytest.approx(80.0)
+    assert lazy_r1_weight(None, size=256, batch=64, interval=16) == pytest.approx(8 * 0.2048)
+    assert lazy_r1_weight(0.0, size=256, batch=64, interval=16) == 0.0

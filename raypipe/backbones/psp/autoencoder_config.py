@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raypipe.backbones.stylegan2 import DiscriminatorConfig, GeneratorConfig
+from raypipe.backbones.stylegan2.losses import lazy_r1_weight
 from raypipe.blocks.optimising import late_cosine
 from raypipe.config import Range, check_ranges
 from raypipe.contract import Share
@@ -26,7 +27,7 @@ class Config:
         decay_share: ... but over this share of all steps, the last ones, both fall to zero along a cosine.
         pixel_weight: of the mean squared difference of pictures and reconstructions, which is small beside the
             logarithms of the adversarial loss.
-        r1_gamma: weight of R1; None = 0.0002 * size^2 / batch (Karras et al. 2020, ADA, appendix C).
+        r1_gamma: weight of R1; None = what fits size and batch, see ``lazy_r1_weight``.
         d_reg_interval: steps from one R1 step to the next.
         stddev_group: images that the minibatch standard deviation of a new discriminator compares.
         w_avg_beta: how much of the mean w each step keeps.
@@ -58,8 +59,8 @@ class Config:
         return late_cosine(step, steps=self.steps, share=self.decay_share)
 
     def r1_weight(self, size: int) -> float:
-        """Gamma for pictures of this size."""
-        return 0.0002 * size**2 / self.batch if self.r1_gamma is None else self.r1_gamma
+        """Of R1 in its own steps, for pictures of this size."""
+        return lazy_r1_weight(self.r1_gamma, size=size, batch=self.batch, interval=self.d_reg_interval)
 
     def check_shares(self, share: Share) -> None:
         """Every worker needs halves, and whole groups for minibatch standard deviation.

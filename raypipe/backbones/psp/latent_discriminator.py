@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from raypipe.backbones.stylegan2.losses import discriminator_loss, generator_loss
 from raypipe.blocks.optimising import average_gradients
 from raypipe.blocks.randomness import Draws
+from raypipe.config import Range, check_ranges
 from raypipe.contract import Share, Site
-from raypipe.errors import WrongUsage
 
 HIDDEN_LAYERS = 3
 SWAP_SHARE = 0.5
@@ -95,11 +95,8 @@ class CriticConfig:
     pool_size: int = 50
 
     def __post_init__(self) -> None:
-        if min(self.learning_rate, self.r1_weight) < 0 or min(self.r1_every, self.pool_size) < 1:
-            raise WrongUsage(
-                "a critic needs learning_rate and r1_weight of at least 0, r1_every and pool_size of at least 1, "
-                f"got {self.learning_rate:g}, {self.r1_weight:g}, {self.r1_every} and {self.pool_size}"
-            )
+        ranges = dict.fromkeys(("learning_rate", "r1_weight"), Range(least=0))
+        check_ranges(self, ranges | dict.fromkeys(("r1_every", "pool_size"), Range(least=1)))
 
 
 class LatentCritic:

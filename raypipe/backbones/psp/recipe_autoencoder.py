@@ -178,14 +178,12 @@ class AutoencoderRecipe:
         return _told({"d_loss": loss, "real_logit": real_logits, "fake_logit": fake_logits})
 
     def _regularise_discriminator(self, images: Tensor) -> dict[str, Tensor]:
-        config = self._config
         seen = images.detach().requires_grad_()
         self.discriminator.begin()
         with self._precision():
             logits = self.discriminator.network(seen)
         penalty = r1_penalties(logits, seen).mean()
-        weight = 0.5 * config.r1_weight(images.shape[-1]) * config.d_reg_interval
-        self.discriminator.learn(weight * penalty)
+        self.discriminator.learn(self._config.r1_weight(images.shape[-1]) * penalty)
         self.discriminator.end()
         return _told({"r1": penalty})
 

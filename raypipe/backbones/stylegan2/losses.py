@@ -1,7 +1,7 @@
 """What StyleGAN2 minimises. N images; every loss is a mean over them, so workers' gradients can be averaged.
 
 Sources: Goodfellow et al. 2014, section 3 (non-saturating loss); Mescheder et al. 2018, eq. 9 (R1); Karras et al. 2020
-(StyleGAN2), section 3.2 (path lengths).
+(StyleGAN2), section 3.2 (path lengths) and appendix B (regularisers with steps of their own).
 """
 
 from __future__ import annotations
@@ -27,6 +27,16 @@ def r1_penalties(logits_N1: Tensor, images: Tensor) -> Tensor:
     """Squared length of each logit's gradient with respect to its image, [n]; differentiable once more."""
     (gradient,) = torch.autograd.grad(logits_N1.sum(), images, create_graph=True)
     return gradient.square().sum((1, 2, 3))
+
+
+def lazy_r1_weight(gamma: float | None, *, size: int, batch: int, interval: int) -> float:
+    """Of the mean of ``r1_penalties`` in a step of its own after every ``interval`` steps: interval * gamma / 2.
+
+    ``gamma`` None = 0.0002 * size^2 / batch (Karras et al. 2020, ADA, appendix C).
+    """
+    if gamma is None:
+        gamma = 0.0002 * size**2 / batch
+    return 0.5 * gamma * interval
 
 
 def path_lengths(images: Tensor, w_plus_NLD: Tensor, noise: Tensor) -> Tensor:

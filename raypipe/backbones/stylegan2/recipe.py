@@ -179,7 +179,7 @@ class StyleGAN2Recipe:
         """R1 on the pictures as the discriminator sees them, so nothing is differentiated twice but itself."""
         config, count = self._config, self._config.accumulate
         augmentations = self._augmentations(draws, len(reals))
-        weight = 0.5 * config.r1_weight(self._site.data.size) * config.d_reg_interval
+        weight = config.r1_weight(self._site.data.size)
         labels_of = [None] * count if labels is None else microbatches(labels, count)
         told: list[dict[str, Tensor]] = []
         self._discriminator.begin()

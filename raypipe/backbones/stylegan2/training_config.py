@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raypipe.backbones.stylegan2.config import DiscriminatorConfig, GeneratorConfig
+from raypipe.backbones.stylegan2.losses import lazy_r1_weight
 from raypipe.blocks.optimising import late_cosine
 from raypipe.config import Range, check_ranges
 from raypipe.contract import DataFacts
@@ -29,7 +30,7 @@ class Config:
         mirror: whether half of the real pictures are mirrored.
         learning_rate: of Adam, before the correction for lazy regularisation; constant ...
         decay_share: ... but over this share of all steps, the last ones, it falls to zero along a cosine.
-        r1_gamma: weight of R1; None = 0.0002 * size^2 / batch (Karras et al. 2020, ADA, appendix C).
+        r1_gamma: weight of R1; None = what fits size and batch, see ``lazy_r1_weight``.
         d_reg_interval: steps from one R1 step to the next.
         path_length_weight: of the path length penalty; 0 = none.
         path_length_decay: how much of the mean path length each penalty step replaces.
@@ -89,8 +90,8 @@ class Config:
         return self.learning_rate * late_cosine(step, steps=self.steps, share=self.decay_share)
 
     def r1_weight(self, size: int) -> float:
-        """Gamma for pictures of this size."""
-        return 0.0002 * size**2 / self.batch if self.r1_gamma is None else self.r1_gamma
+        """Of R1 in its own steps, for pictures of this size."""
+        return lazy_r1_weight(self.r1_gamma, size=size, batch=self.batch, interval=self.d_reg_interval)
 
     def check_shares(self, workers: int) -> None:
         """Every pass of every worker needs whole groups for minibatch standard deviation, or results would depend on
