@@ -76,6 +76,7 @@ class SpaceTold(BaseModel):
     metric: str
     width: int
     coordinates: list[str] = Field(description="The attributes that can be preferred.")
+    reranks: bool = Field(description="Whether more of a face can be compared than is stored: `rerank` of a search.")
 
 
 class Spaces(Answer):
@@ -102,6 +103,7 @@ class LimitsTold(BaseModel):
     body_bytes: int
     pixels: int
     hits: int
+    rerank: int = Field(description="Hits that a search can rerank, times the faces that it asks with; 0: none.")
 
 
 class IndexTold(Answer):
@@ -197,7 +199,12 @@ def index_json(told: Description, limits: Limits) -> dict[str, Any]:
         "labels": list(told.labels),
         "image_size": told.image_size,
         "examples": list(told.examples),
-        "limits": {"body_bytes": limits.body_bytes, "pixels": limits.pixels, "hits": limits.hits},
+        "limits": {
+            "body_bytes": limits.body_bytes,
+            "pixels": limits.pixels,
+            "hits": limits.hits,
+            "rerank": limits.rerank,
+        },
     }
 
 

@@ -21,11 +21,12 @@ from serve.settings import Limits
 
 
 class Desk:
-    """What all routes share. ``gate``: for questions that compute; ``picture_gate``: for reading pictures."""
+    """What all routes share: the backend, and the gates before it."""
 
     def __init__(self, backend: Backend, limits: Limits, metrics: Metrics) -> None:
         self.backend, self.limits, self.metrics = backend, limits, metrics
         self._gate = Gate("questions", limits.at_once, limits.waiting, metrics)
+        self._rerank_gate = Gate("reranks", limits.reranks_at_once, limits.reranks_waiting, metrics)
         self._picture_gate = Gate("pictures", limits.pictures_at_once, 8 * limits.pictures_at_once, metrics)
         self._bodies = Gate("bodies", limits.bodies_at_once, 0, metrics)
 
@@ -45,6 +46,12 @@ class Desk:
             yield
 
     @asynccontextmanager
+    async def rerank_turn(self) -> AsyncIterator[None]:
+        """While a search is answered whose hits a network looks at again: other questions do not wait for it."""
+        async with answered_within(self.limits.answer_s), self._rerank_gate.place():
+            yield
+
+    @asynccontextmanager
     async def picture_turn(self) -> AsyncIterator[None]:
         """While a picture of the collection is read."""
         async with answered_within(self.limits.answer_s), self._picture_gate.place():
@@ -52,6 +59,18 @@ class Desk:
 
     def faces(self, uploads: Mapping[str, bytes]) -> Uploaded:
         return Uploaded(self, uploads)
+
+
+def check_search(question: SearchQuestion, limits: Limits) -> None:
+    """Raises:
+    WrongUsage: more hits, or more of them reranked, than this server allows.
+    """
+    if question.k > limits.hits:
+        raise WrongUsage(f"k={question.k}: at most {limits.hits} hits a page")
+    faces = len(question.like) + (question.face is not None)
+    if question.rerank * faces > limits.rerank:
+        asked = f"rerank={question.rerank}, of a search with {faces} face{'s' if faces > 1 else ''}"
+        raise WrongUsage(f"{asked}: at most {limits.rerank // faces} hits are reranked")
 
 
 def shown_labels(question: SearchQuestion, told: Description) -> Sequence[str]:

@@ -54,13 +54,19 @@ class MethodFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceFacts:
-    """A space of the index. ``coordinates``: the attributes that can be preferred there."""
+    """A space of the index.
+
+    Attributes:
+        coordinates: the attributes that can be preferred there.
+        reranks: its method stores less of a face than it could compare: hits can be put in the order of all of it.
+    """
 
     name: str
     method: str
     metric: str
     width: int
     coordinates: tuple[str, ...]
+    reranks: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

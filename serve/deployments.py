@@ -25,7 +25,8 @@ from ray.serve.handle import DeploymentHandle
 from raypipe.pipeline.encode.face_model import pick_device
 from raypipe.pipeline.loading import methods_of
 from raypipe.pipeline.search.model import OpenedModel
-from raypipe.retrieval.answer import Answer, Wish
+from raypipe.pipeline.search.whole import Comparison, compared
+from raypipe.retrieval.answer import Answer, Hit, Wish
 from raypipe.retrieval.index import Index
 from raypipe.retrieval.manifest import Binding
 from raypipe.retrieval.space import Aim
@@ -122,14 +123,14 @@ class Encoder:
 
 
 class Editor:
-    """Changed codes to pictures, several at once."""
+    """Changed codes to pictures, several at once; and whatever else takes the generator."""
 
     def __init__(self, model: str, batching: Batching, threads: int) -> None:
         self._model = _opened(model, threads)
         for name in methods_of(self._model.bundle):
             self._model.method(name)
         self._together = _batched(self._render_all, batching)
-        self._threads = ThreadPoolExecutor(threads, "transfer")
+        self._threads = ThreadPoolExecutor(threads, "see")
 
     async def render(self, one: drawing.Rendering, fingerprint: str) -> Pixels:
         """Raises:
@@ -149,6 +150,15 @@ class Editor:
         _require(self._model, fingerprint)
         made: Pixels = await self._together(await _in(self._threads, lambda: drawing.transferred(self._model, one)))
         return made
+
+    async def compare(self, some: Comparison, fingerprint: str) -> list[Hit]:
+        """Hits by whole vectors.
+
+        Raises:
+            Replaced: this is not the model that was meant.
+        """
+        _require(self._model, fingerprint)
+        return await _in(self._threads, lambda: compared(self._model, some))
 
     async def _render_all(self, several: list[drawing.Rendering]) -> list[Pixels]:
         return await asyncio.to_thread(drawing.rendered, self._model, several)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -17,10 +18,13 @@ from raypipe.pipeline.search.model import OpenedModel
 from raypipe.pipeline.search.query import Face, FromPixels, SearchQuery
 from raypipe.pipeline.search.result import SearchResult
 from raypipe.pipeline.search.searcher import Searcher
+from raypipe.pipeline.search.whole import compared
+from raypipe.retrieval.answer import Hit
 from raypipe.weights import open_bundle
 from serve import drawing, pictures, work
 from serve.backend import Change, Description, Encoded, Pixels, Transfer, Translation, Versioned
 from serve.errors import Unavailable
+from serve.reranking import reranked
 from serve.served import KeptPictures, Served
 from serve.settings import Limits
 from serve.versions import open_version
@@ -46,6 +50,7 @@ class LocalBackend:
     ) -> None:
         self._uri, self._model_name, self._codes, self._limits = index, model, tuple(codes), limits
         self._threads = ThreadPoolExecutor(limits.at_once, "answer")
+        self._rerank_threads = ThreadPoolExecutor(limits.reranks_at_once, "rerank")
         self._picture_threads = ThreadPoolExecutor(limits.pictures_at_once, "picture")
         # One change at a time: whoever opens the newest version last also puts it in place last.
         self._changes = ThreadPoolExecutor(1, "change")
@@ -68,6 +73,8 @@ class LocalBackend:
     async def search(self, query: SearchQuery, *, partial: bool) -> Versioned[SearchResult]:
         """All shards are here: no answer is partial."""
         now = self._now()
+        if query.rerank:
+            return Versioned(now.version, await self._reranked(now.searcher, query))
         return Versioned(now.version, await _in(self._threads, lambda: now.searcher.search(query)))
 
     async def cut_out(self, content: bytes, name: str) -> FromPixels:
@@ -110,8 +117,23 @@ class LocalBackend:
 
     async def close(self) -> None:
         """What is being answered is; what waits is not."""
-        for threads in (self._threads, self._picture_threads, self._changes):
+        for threads in (self._threads, self._rerank_threads, self._picture_threads, self._changes):
             await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+
+    async def _reranked(self, searcher: Searcher, query: SearchQuery) -> SearchResult:
+        """In threads of its own, which no other question waits for."""
+        threads, started = self._rerank_threads, time.perf_counter()
+        prepared = await _in(threads, lambda: searcher.prepare(query))
+        asked = time.perf_counter()
+        (answer,) = await _in(threads, lambda: searcher.answers([prepared]))
+
+        def compare(some: Sequence[Hit]) -> list[Hit]:
+            return compared(searcher.model, searcher.comparison(prepared, some))
+
+        first = await _in(threads, lambda: searcher.to_rerank(prepared, answer))
+        ordered = await reranked(answer, first, lambda some: _in(threads, lambda: compare(some)))
+        ms = (asked - started) * 1e3, (time.perf_counter() - asked) * 1e3
+        return await _in(threads, lambda: searcher.result(prepared, ordered, ms))
 
     async def _drawn(self, draw: Callable[[Searcher], Pixels]) -> Versioned[Pixels]:
         now = self._now()

@@ -18,11 +18,12 @@ import torch
 
 from raypipe.pipeline.search.collection import open_collection
 from raypipe.pipeline.search.model import OpenedModel
+from raypipe.pipeline.search.prepared import Prepared
 from raypipe.pipeline.search.query import Face, FromCodes, FromPixels, SearchQuery
 from raypipe.pipeline.search.result import SearchResult
-from raypipe.pipeline.search.searcher import Prepared, Searcher
+from raypipe.pipeline.search.searcher import Searcher
 from raypipe.pipeline.search.wishes import wish_of
-from raypipe.retrieval.answer import Answer, Wish, merge
+from raypipe.retrieval.answer import Answer, Hit, Wish, merge
 from raypipe.retrieval.index import Index
 from raypipe.retrieval.manifest import read_version
 from raypipe.weights import open_bundle
@@ -33,6 +34,7 @@ from serve.errors import Unavailable
 from serve.groups import Share, groups_of, open_shards
 from serve.held import HeldVersions
 from serve.lease import LEASE_S, Lease
+from serve.reranking import reranked
 from serve.served import KeptPictures, Served
 from serve.settings import ServeSettings
 
@@ -64,6 +66,7 @@ class RayBackend:
         self._held = HeldVersions[int, Served](self._open_version)
         limits = settings.api.limits
         self._threads = ThreadPoolExecutor(limits.at_once, "answer")
+        self._rerank_threads = ThreadPoolExecutor(limits.reranks_at_once, "rerank")
         self._picture_threads = ThreadPoolExecutor(limits.pictures_at_once, "picture")
         self._pictures = KeptPictures()
         self._lease = Lease(self._ask_version, wait_s=settings.lease_wait_s, lease_s=lease_s)
@@ -152,7 +155,7 @@ class RayBackend:
         """What is being answered is; what waits is not."""
         if self._renewing is not None:
             self._renewing.cancel()
-        for threads in (self._threads, self._picture_threads):
+        for threads in (self._threads, self._rerank_threads, self._picture_threads):
             await asyncio.to_thread(threads.shutdown, cancel_futures=True)
 
     def _open_version(self, version: int, latest: tuple[int, Served] | None) -> Served:
@@ -181,14 +184,14 @@ class RayBackend:
 
     async def _search(self, now: Served, query: SearchQuery, partial: bool) -> SearchResult:
         searcher, started = now.searcher, time.perf_counter()
-        prepared, wish = await self._in(
-            self._threads, lambda: (searcher.prepare(query), wish_of(query, searcher.index))
-        )
+        threads = self._rerank_threads if query.rerank else self._threads
+        prepared, wish = await self._in(threads, lambda: (searcher.prepare(query), wish_of(query, searcher.index)))
         asked = time.perf_counter()
         answers = await self._answers(now, prepared, wish, partial)
-        ms = (asked - started) * 1e3, (time.perf_counter() - asked) * 1e3
         merged = merge([each for each in answers if each is not None], wish)
-        result = await self._in(self._threads, lambda: searcher.result(prepared, merged, ms))
+        ordered = await self._reranked(searcher, prepared, merged) if query.rerank else merged
+        ms = (asked - started) * 1e3, (time.perf_counter() - asked) * 1e3
+        result = await self._in(threads, lambda: searcher.result(prepared, ordered, ms))
         # Of rows that nobody looked at nothing is certain.
         return replace(result, exact=result.exact and None not in answers)
 
@@ -210,6 +213,17 @@ class RayBackend:
         if failed and not is_enough:
             raise failed[0]
         return [None if isinstance(each, BaseException) else each for each in answers]
+
+    async def _reranked(self, searcher: Searcher, prepared: Prepared, answer: Answer) -> Answer:
+        """Codes are read here, in threads that no other question waits for; the networks are the editor's."""
+        threads, fingerprint = self._rerank_threads, self._model.bundle.fingerprint
+
+        async def compare(some: Sequence[Hit]) -> list[Hit]:
+            task = await self._in(threads, lambda: searcher.comparison(prepared, some))
+            told: list[Hit] = await self._ask(self._handles.editor.compare, task, fingerprint, what="the editor")
+            return told
+
+        return await reranked(answer, await self._in(threads, lambda: searcher.to_rerank(prepared, answer)), compare)
 
     async def _edit(self, now: Served, face: Face, coded: Face, change: Change, method: str) -> Pixels:
         task = await self._in(self._threads, lambda: drawing.rendering(now.searcher, face, coded, change, method))

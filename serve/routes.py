@@ -9,10 +9,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from raypipe.errors import WrongUsage
 from raypipe.pipeline.search.query import Face
 from serve import answers, documents
-from serve.asking import Desk, check_transfer, drawing_method, method_for, shown_labels
+from serve.asking import Desk, check_search, check_transfer, drawing_method, method_for, shown_labels
 from serve.backend import Change, Description, Pixels, Transfer, Translation, Versioned
 from serve.errors import NotFound
 from serve.marking import Marking
@@ -54,16 +53,16 @@ def add_questions(router: APIRouter, desk: Desk) -> None:
     async def search(request: Request) -> Response:
         """Faces like one, but with what is to be different and what matters; exact unless asked otherwise."""
         asked = await desk.read(request, SearchQuestion)
-        if asked.question.k > desk.limits.hits:
-            raise WrongUsage(f"k={asked.question.k}: at most {desk.limits.hits} hits a page")
-        labels = shown_labels(asked.question, await desk.backend.describe())
-        async with desk.turn():
-            query = await desk.faces(asked.uploads).query(asked.question)
-            with desk.metrics.stage("search"):
-                found = await desk.backend.search(query, partial=asked.question.partial)
+        question = asked.question
+        check_search(question, desk.limits)
+        labels = shown_labels(question, await desk.backend.describe())
+        async with desk.rerank_turn() if question.rerank else desk.turn():
+            query = await desk.faces(asked.uploads).query(question)
+            with desk.metrics.stage("rerank" if question.rerank else "search"):
+                found = await desk.backend.search(query, partial=question.partial)
         desk.metrics.count_search(found.value)
         root = request.scope.get("root_path", "")
-        return _json(answers.found_json(found, labels, explain=asked.question.explain, root=root))
+        return _json(answers.found_json(found, labels, explain=question.explain, root=root))
 
     @router.post("/encode", response_model=answers.EncodedTold, openapi_extra=documents.body_of(EncodeQuestion))
     async def encode(request: Request) -> Response:

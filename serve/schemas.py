@@ -84,6 +84,12 @@ class SearchQuestion(Question):
     exclude_own: bool = Field(True, description="Faces that are asked with by id are no hits.")
     exclude_identity: bool = Field(False, description="Nor are other pictures of the same persons.")
     most_per_identity: int = Field(0, ge=0, description="Hits of one person at most; 0: any number.")
+    rerank: int = Field(
+        0,
+        ge=0,
+        description="So many of the first hits are put in the order of all that a network sees of a face, where the "
+        "space `reranks`; the server's limit is in GET /v1/index. Never certified.",
+    )
     labels: list[Name] | None = Field(None, description="Which label columns hits are told with; none: all.")
     explain: bool = Field(False, description="Whether to tell what was done, shard by shard.")
     partial: bool = Field(False, description="Where shards are down, an answer of the others is welcome.")
@@ -116,6 +122,7 @@ class SearchQuestion(Question):
             exclude_own=self.exclude_own,
             exclude_identity=self.exclude_identity,
             most_per_identity=self.most_per_identity,
+            rerank=self.rerank,
         )
 
 

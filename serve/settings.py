@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.decode_image import MOST_PIXELS
-from raypipe.pipeline.search.query import RANK_LIMIT
+from raypipe.pipeline.search.query import RANK_LIMIT, RERANK_LIMIT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +18,12 @@ class Limits:
         body_bytes: of a request, pictures included; ``question_bytes``: of the JSON in it, which is parsed at once.
         pixels: of a picture, counted before they are decoded.
         hits: of a page.
+        rerank: hits of a search that a network looks at again, times the faces that are asked with; 0: none. Times
+            ``reranks_at_once`` + ``reranks_waiting``, this is the most that there ever is to be looked at.
         ids: of a deletion.
         at_once: questions that are answered at the same time; so many threads work in ``LocalBackend``.
         waiting: questions that wait for their turn; beyond that they are refused (429).
+        reranks_at_once, reranks_waiting: the same of searches that rerank, which take no place of other questions.
         pictures_at_once: pictures of the collection that are read at the same time; eight times as many may wait.
         bodies_at_once: requests whose bodies are being received, which is what memory they take.
         body_s: seconds in which a body has to arrive.
@@ -31,9 +34,12 @@ class Limits:
     question_bytes: int = 4 * 2**20
     pixels: int = 24_000_000
     hits: int = 200
+    rerank: int = 100
     ids: int = 10_000
     at_once: int = 4
     waiting: int = 16
+    reranks_at_once: int = 1
+    reranks_waiting: int = 4
     pictures_at_once: int = 4
     bodies_at_once: int = 32
     body_s: float = 10.0
@@ -41,8 +47,10 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value <= 0:
+            if value <= 0 and name != "rerank":
                 raise WrongUsage(f"limits: {name}={value!r} must be above 0")
+        if not 0 <= self.rerank <= RERANK_LIMIT:
+            raise WrongUsage(f"limits: rerank={self.rerank!r} must be from 0, for none, to {RERANK_LIMIT}")
         if self.pixels > MOST_PIXELS or self.hits > RANK_LIMIT:
             raise WrongUsage(f"limits: at most {MOST_PIXELS} pixels and {RANK_LIMIT} hits a page")
 

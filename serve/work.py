@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from raypipe.contract import Columns, FeatureTransfer, Method, Translator
+from raypipe.contract import Columns, FeatureTransfer, Method, Translator, WholeVectors
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.loading import methods_of
 from raypipe.pipeline.search.collection import Place
@@ -36,6 +36,7 @@ def described(searcher: Searcher) -> Description:
             metric=entry.space.metric,
             width=entry.space.width,
             coordinates=entry.space.coordinates,
+            reranks=isinstance(model.method(entry.binding.method), WholeVectors),
         )
         for name, entry in manifest.spaces.items()
     )

@@ -40,6 +40,7 @@ class Search:
     exclude_own: bool = True
     exclude_identity: bool = False
     most_per_identity: int = 0
+    rerank: int = 0
     labels: Sequence[str] | None = None
     explain: bool = False
     partial: bool = False

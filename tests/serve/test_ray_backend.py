@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import pickle
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from raypipe.pipeline.search.model import OpenedModel
 from raypipe.pipeline.search.query import FromIndex, FromPixels, Like, SearchQuery
 from raypipe.pipeline.search.result import SearchResult
 from raypipe.pipeline.search.searcher import Searcher
+from raypipe.pipeline.search.whole import Comparison, compared
 from raypipe.pipeline.search.wishes import wish_of
 from raypipe.retrieval.filters import OneOf
 from raypipe.weights import open_bundle
@@ -90,13 +92,18 @@ class Cluster:
             assert fingerprint == opened.bundle.fingerprint
             return drawing.rendered(opened, [drawing.transferred(opened, one)])[0]
 
+        async def compare(some: Comparison, fingerprint: str) -> Any:
+            assert fingerprint == opened.bundle.fingerprint
+            return compared(opened, pickle.loads(pickle.dumps(some)))
+
         self.coordinator = Coordinator(str(index), preload=self._preload, append=append, lease_s=LEASE_S)
         self.groups = [Handle(answer=group.answer) for group in self._groups]
         self.decider = Handle(version=self._version, **{v: getattr(self.coordinator, v) for v in VERBS})
         self.encoder = Handle(encode=encode)
+        editor = Handle(render=render, transfer=transfer, compare=compare)
         self.backend = RayBackend(
             self.settings,
-            Handles(self.groups, self.encoder, Handle(render=render, transfer=transfer), self.decider),
+            Handles(self.groups, self.encoder, editor, self.decider),
             lease_s=LEASE_S,
         )
 
@@ -172,6 +179,28 @@ def test_a_picture_asks_what_the_engine_asks_with_it(cluster: Cluster, searcher:
     query = SearchQuery(face=FromPixels(pixels, "mine.png"), like=(Like(W_PLUS, FromIndex("face-02")),))
     found = cluster.run(lambda backend: backend.search(query, partial=False)).value
     assert told(found) == told(searcher.search(query))
+
+
+def test_hits_are_reranked_as_by_the_engine(featured: Featured, featured_searcher: Searcher) -> None:
+    """With an id, and a picture that somebody encodes; by whoever has the networks, in another process."""
+    pixels = featured_searcher.collection.pictures([featured_searcher.place("face-08")])[0]
+    assert not isinstance(pixels, str)
+    query = SearchQuery(
+        face=FromIndex("face-05"),
+        space="hair",
+        like=(Like("eyes", FromPixels(pixels), 2.0), Like(W_PLUS, FromIndex("face-02"))),
+        where=OneOf("hair", ("black", "brown")),
+        k=6,
+        page=2,
+        rerank=20,
+    )
+    cluster = Cluster(featured.index, featured.model)
+    found = cluster.run(lambda backend: backend.search(query, partial=False)).value
+    expected = featured_searcher.search(query)
+    assert [hit.id for hit in found.hits] == [hit.id for hit in expected.hits]
+    assert [hit.distance for hit in found.hits] == pytest.approx([hit.distance for hit in expected.hits], abs=1e-5)
+    assert (found.exact, found.more, found.query) == (False, expected.more, query)
+    assert found.hits != featured_searcher.search(dataclasses.replace(query, rerank=0)).hits
 
 
 def test_pictures_and_codes_are_the_engine_s(cluster: Cluster, searcher: Searcher) -> None:
