@@ -56,8 +56,8 @@ class StyledNorm(nn.Module):
 class UpBlock(nn.Module):
     """``DownBlock`` with styled norms, and doubling by repetition of pixels.
 
-    ``has_shortcut``: off in generators with a high-pass filter, which brings fine detail instead; the published weights
-    of those have the shortcut's convolution all the same.
+    ``has_shortcut``: off where a high-pass filter was to bring fine detail; the published weights of such generators
+    have the shortcut's convolution all the same.
     """
 
     def __init__(self, inputs: int, outputs: int, *, style_dim: int, doubles: bool, has_shortcut: bool) -> None:
@@ -77,12 +77,6 @@ class UpBlock(nn.Module):
 
     def _sized(self, x_NCHW: Tensor) -> Tensor:
         return F.interpolate(x_NCHW, scale_factor=2, mode="nearest") if self._doubles else x_NCHW
-
-
-def high_pass(x_NCHW: Tensor, divisor: float) -> Tensor:
-    """Each pixel's difference from its eight neighbours (zero beyond the border), added up, over ``divisor``."""
-    # Nine times the pixel less the sum over its 3 x 3: no convolution for each channel is needed.
-    return 9 * (x_NCHW - F.avg_pool2d(x_NCHW, 3, stride=1, padding=1)) / divisor
 
 
 @torch.no_grad()

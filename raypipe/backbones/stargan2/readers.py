@@ -25,22 +25,9 @@ class StyleEncoder(nn.Module):
         self.shared = nn.Sequential(*layers)
         self.unshared = nn.ModuleList(nn.Linear(width, config.style_dim) for _ in range(config.domains))
 
-    @property
-    def feature_dim(self) -> int:
-        """Width of ``features``."""
-        return widths_of(self.config)[-1]
-
     def forward(self, images: Tensor) -> Tensor:
         """[n, 3, s, s] -> [n, domains, style_dim]: the style that a picture has as a member of each domain."""
-        return self.styles(self.features(images))
-
-    def features(self, images: Tensor) -> Tensor:
-        """[n, 3, s, s] -> [n, feature_dim]: what all branches read."""
-        features: Tensor = self.shared(images)
-        return features.flatten(1)
-
-    def styles(self, features_NF: Tensor) -> Tensor:
-        """The branches: [n, feature_dim] -> [n, domains, style_dim]."""
+        features_NF = self.shared(images).flatten(1)
         return torch.stack([branch(features_NF) for branch in self.unshared], dim=1)
 
 
@@ -59,15 +46,9 @@ class Discriminator(nn.Module):
         return logits.flatten(1)
 
 
-def widths_of(config: StyleEncoderConfig | DiscriminatorConfig) -> tuple[int, ...]:
-    """Channels at full size and after each halving."""
-    halvings = int(math.log2(config.size // LAST))
-    return widths(config.size, config.first_width, config.max_width, halvings)
-
-
 def _trunk(config: StyleEncoderConfig | DiscriminatorConfig) -> tuple[list[nn.Module], int]:
     """Layers from a picture to [n, width, 1, 1], and the width."""
-    found = widths_of(config)
+    found = widths(config.size, config.first_width, config.max_width, int(math.log2(config.size // LAST)))
     blocks = [DownBlock(wide, deep, normed=False, halves=True) for wide, deep in pairwise(found)]
     last = [nn.LeakyReLU(SLOPE), nn.Conv2d(found[-1], found[-1], LAST), nn.LeakyReLU(SLOPE)]
     return [nn.Conv2d(3, found[0], 3, padding=1), *blocks, *last], found[-1]

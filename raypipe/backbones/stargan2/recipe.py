@@ -98,6 +98,14 @@ class Styles:
     network: nn.Module
     given: Sequence[Tensor]
 
+    def of(self, domains_N: Tensor) -> Tensor:
+        """[n, D]."""
+        return of_domain(self.network(self.given[0]), domains_N)
+
+    def others(self, domains_N: Tensor) -> Tensor:
+        """[n, D], to differ from ``of``'s."""
+        return of_domain(self.network(self.given[1]), domains_N)
+
 
 class StarGAN2Recipe:
     """A step has four: of the discriminator by noise and by references; of generator, mapping network and style encoder
@@ -207,7 +215,7 @@ class StarGAN2Recipe:
         player.begin()
         with self._precision():
             with torch.no_grad():
-                styles_ND, _ = self._pair(examples, styles)
+                styles_ND = styles.of(examples.domains[1])
             losses = discriminator_losses(self._networks, examples.task(styles_ND), r1=weight > 0)
         player.learn(losses["d_loss"] + 0.5 * weight * losses.get("r1", 0.0))
         player.end()
@@ -221,7 +229,7 @@ class StarGAN2Recipe:
         for player in players:
             player.begin()
         with self._precision():
-            styles_ND, others_ND = self._pair(examples, styles)
+            styles_ND, others_ND = styles.of(examples.domains[1]), styles.others(examples.domains[1])
             losses, made = generator_losses(self._networks, examples.task(styles_ND), others_ND, is_comparable_N)
             if self._features is not None:
                 with torch.no_grad():
@@ -232,11 +240,6 @@ class StarGAN2Recipe:
         for player in players:
             player.end()
         return {name: loss.detach() for name, loss in losses.items()}
-
-    def _pair(self, examples: Examples, styles: Styles) -> tuple[Tensor, Tensor]:
-        """Two of the target domains for each face, [n, D] each."""
-        first, second = (of_domain(styles.network(given), examples.domains[1]) for given in styles.given)
-        return first, second
 
     def _weights(self) -> dict[str, float]:
         config = self._config
