@@ -74,7 +74,7 @@ def test_going_on_from_a_state_is_going_on() -> None:
 
 def test_the_losses_are_the_papers() -> None:
     """Of the first step, with nothing moved or mirrored, in the equations' own words."""
-    config = dataclasses.replace(TINY, mirror=False, shift=0.0, balanced=False)
+    config = dataclasses.replace(TINY, mirror=False, shift=0.0, balanced=False, reconstruction_weight=1.0)
     recipe, twin = build(config), build(config)
     (batch,) = batches(1)
     told = recipe.step(batch)
@@ -94,6 +94,7 @@ def test_the_losses_are_the_papers() -> None:
     real_logits, fake_logits = of_domain(judge(x), source), of_domain(judge(fake), target)
     torch.testing.assert_close(told["d_loss"], -(F.logsigmoid(real_logits).mean() + F.logsigmoid(-fake_logits).mean()))
     torch.testing.assert_close(told["cycle"], (network.generator(fake, s) - x).abs().mean())
+    torch.testing.assert_close(told["reconstruction"], (network.generator(x, s) - x).abs().mean())
     torch.testing.assert_close(
         told["style"], (moved + s_un - of_domain(network.style_encoder(fake), target)).abs().mean()
     )
@@ -112,7 +113,7 @@ def test_the_losses_are_the_papers() -> None:
 def test_a_loss_without_weight_is_left_out() -> None:
     recipe = build(dataclasses.replace(TINY, perceptual_weight=0.0, r1_weight=0.0))
     told = recipe.step(batches(1)[0])
-    assert not {"perceptual", "r1"} & told.keys()
+    assert not {"perceptual", "r1", "reconstruction"} & told.keys()
 
 
 def test_the_papers_perceptual_network_is_taken_where_there_is_one() -> None:

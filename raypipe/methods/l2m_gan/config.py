@@ -29,6 +29,8 @@ class L2MGANConfig:
         weight_decay: times the weights is added to gradients. The paper does not mention it.
         cycle_weight, style_weight, perceptual_weight, orthogonality_weight: lambda of equation 7. 0 leaves a loss out.
         orthogonality: equation 6 (``l1``), or by inner products (``inner``), or only the first of them (``single``).
+        reconstruction_weight: of the mean absolute difference of a face and the same face drawn in its own style. The
+            paper has no such loss; short trainings learn to draw faces much earlier with it.
         r1_weight: of half the squared gradient of the discriminator at real pictures. The paper does not mention it,
             StarGAN v2 does.
         ema_half_life_images: of the averaged networks; the default is a decay of 0.999 a step of 8.
@@ -55,6 +57,7 @@ class L2MGANConfig:
     perceptual_weight: float = 2.0
     orthogonality_weight: float = 1.0
     orthogonality: str = "l1"
+    reconstruction_weight: float = 0.0
     r1_weight: float = 1.0
     ema_half_life_images: float = 5_542.0
     evaluated_faces: int = 2_000
@@ -77,7 +80,8 @@ class L2MGANConfig:
 _RANGES = (
     dict.fromkeys(("batch", "accumulate", "style_dim", "max_width"), Range(least=1))
     | dict.fromkeys(("steps", "first_width", "weight_decay", "r1_weight"), Range(least=0))
-    | dict.fromkeys(("cycle_weight", "style_weight", "perceptual_weight", "orthogonality_weight"), Range(least=0))
+    | dict.fromkeys(("cycle_weight", "style_weight", "perceptual_weight"), Range(least=0))
+    | dict.fromkeys(("orthogonality_weight", "reconstruction_weight"), Range(least=0))
     | dict.fromkeys(("learning_rate", "ema_half_life_images"), Range(above=0))
     | {"shift": Range(least=0, below=1), "evaluated_faces": Range(least=2)}
 )

@@ -75,7 +75,9 @@ class L2MGANRecipe:
         self._discriminator = Player(discriminator, interval=None, share=site.share, weight_decay=config.weight_decay)
         for player in (self._network, self._discriminator):
             player.set_learning_rate(config.learning_rate)
-        self._features: Features | None = perceptual_features(site) if config.perceptual_weight else None
+        self._features: Features | None = (
+            perceptual_features(site, network.config.attributes) if config.perceptual_weight else None
+        )
         self._draw: Callable[..., Tensor] = torch.compile(network.generator) if config.compile else network.generator
         self._frequencies = Frequencies(network.domains, site.device)
         self._done = 0
@@ -198,7 +200,7 @@ class L2MGANRecipe:
         return losses
 
     def _network_losses(self, examples: Examples) -> dict[str, Tensor]:
-        """Equation 7."""
+        """Equation 7, and how far a face in its own style is from itself."""
         network, images = self._network.network, examples.images
         with self._precision():
             own_ND = of_domain(network.style_encoder(images), examples.sources)
@@ -210,6 +212,8 @@ class L2MGANRecipe:
             seen_ND = of_domain(network.style_encoder(made), examples.targets)
             back = self._draw(made, own_ND)
             losses = {"perceptual": self._perceptual(images, made)} if self._features is not None else {}
+            if self._config.reconstruction_weight:
+                losses["reconstruction"] = distance(self._draw(images, own_ND), images)
         losses |= {
             "adversarial": generator_loss(logits.float()),
             "cycle": distance(back, images),
@@ -237,6 +241,7 @@ class L2MGANRecipe:
             "cycle": config.cycle_weight,
             "style": config.style_weight,
             "perceptual": config.perceptual_weight,
+            "reconstruction": config.reconstruction_weight,
             "orthogonality": config.orthogonality_weight,
         }
 
