@@ -6,13 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import ray
 import ray.train
@@ -25,17 +23,24 @@ from raypipe.backbones.stylegan2.recipe import Config as StyleGAN2Config
 from raypipe.errors import Diverged, ImpossibleCluster, RaypipeError, WrongUsage
 from raypipe.methods.sparse_directions import Config as SparseDirectionsConfig
 from raypipe.on_ray.batches import RayBatches
-from raypipe.on_ray.settings import TrainOnRay
-from raypipe.on_ray.train import train_on_ray
 from raypipe.on_ray.train_layout import TrainLayout
 from raypipe.pipeline.train.batches import LocalBatches
 from raypipe.pipeline.train.config import DataConfig, TrainConfig, TrainJob
-from raypipe.pipeline.train.job import begin, train_locally
+from raypipe.pipeline.train.job import begin
 from raypipe.pipeline.train.loop import Progress
 from raypipe.pipeline.train.readers import open_reader, split_rows
-from raypipe.pipeline.train.summary import Outcome
-from raypipe.weights import open_bundle
-from tests.on_ray.faults import wait_until, when
+from tests.on_ray.faults import wait_until
+from tests.on_ray.training import (
+    assert_same,
+    checkpoints,
+    kill_a_worker,
+    locally,
+    long_job,
+    on_ray,
+    once_it_has_checkpoints,
+    weights_of,
+    workers_alive,
+)
 from tests.pipeline.encode.test_job import config_for, encode_locally
 from tests.pipeline.train.made_up import celeba_folder
 from tests.pipeline.train.test_job import RECIPE, job_for
@@ -117,7 +122,7 @@ def test_penalties_of_gradients_are_the_same_on_any_number_of_workers(
     assert outcome.run["workers"] == workers
     ours, plain = weights_of(tmp_path / "ray"), locally(job(tmp_path / "local"))
     # Adam without momentum divides a small gradient by a small one. In float32 single weights then differ by up to a
-    # tenth of a step (2.5e-3); in float64 ``test_train_stylegan2`` holds all of them to 1e-9 over fifty steps.
+    # tenth of a step (2.5e-3); in float64 ``test_train_stylegan2`` holds all of them to 1e-9 over fifty.
     assert_same(ours, plain, atol=1e-3)
     apart = torch.cat([(ours[name] - tensor).abs().flatten() for name, tensor in plain.items()])
     assert apart.mean() < 1e-5
@@ -246,55 +251,3 @@ def test_what_can_never_run_is_refused_before_anything_begins(two_nodes: Cluster
     with pytest.raises(WrongUsage, match="batch of 8 cannot be shared by 3 workers"):
         on_ray(job_for(folder, tmp_path), workers=3)
     assert not checkpoints(tmp_path)
-
-
-def long_job(folder: Path, out: Path | str) -> TrainJob:
-    """Fifty steps, with a checkpoint every five."""
-    return replace(job_for(folder, out), recipe=replace(RECIPE, steps=50))
-
-
-def locally(job: TrainJob, watch: Callable[[Progress], None] = lambda _: None) -> dict[str, torch.Tensor]:
-    train_locally(job, device=torch.device("cpu"), restart=False, say=print, watch=watch)
-    return weights_of(job.config.out)
-
-
-def on_ray(
-    job: TrainJob,
-    *,
-    say: Callable[[str], None] = print,
-    watch: Callable[[Progress], None] = lambda _: None,
-    **settings: Any,
-) -> Outcome:
-    return train_on_ray(job, TrainOnRay(**settings), require_gpu=False, restart=False, say=say, watch=watch)
-
-
-def weights_of(out: Path | str) -> dict[str, torch.Tensor]:
-    bundle = open_bundle(str(out))
-    return {f"{part}.{name}": tensor for part in bundle.parts for name, tensor in bundle.read(part).tensors.items()}
-
-
-def assert_same(actual: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], *, atol: float = 1e-5) -> None:
-    """Means over workers round in another order, and rounding grows with the steps; hardly any weight is below 0.01."""
-    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=atol)
-
-
-def checkpoints(out: Path) -> list[Path]:
-    return sorted((out / "checkpoints").glob("step-*.pt"))
-
-
-def once_it_has_checkpoints(out: Path, act: Callable[[], object]) -> when:
-    return when(lambda: len(checkpoints(out)) >= 2, act)
-
-
-def workers_alive() -> list[psutil.Process]:
-    alive = psutil.process_iter(["cmdline", "status"])
-    return [
-        process
-        for process in alive
-        if process.info["status"] != psutil.STATUS_ZOMBIE
-        and "RayTrainWorker" in " ".join(process.info["cmdline"] or [])
-    ]
-
-
-def kill_a_worker() -> None:
-    workers_alive()[0].kill()

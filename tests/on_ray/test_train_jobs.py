@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.on_ray.ray_head import RayHead, ray_head
-from tests.on_ray.test_train import assert_same, locally, weights_of
+from tests.on_ray.training import assert_same, locally, weights_of
 from tests.pipeline.train.made_up import celeba_folder
 from tests.pipeline.train.test_job import job_for
 

@@ -15,7 +15,7 @@ import torch
 from ray.cluster_utils import Cluster
 
 from tests.on_ray.faults import wait_until
-from tests.on_ray.test_train import assert_same, checkpoints, locally, long_job, on_ray, weights_of, workers_alive
+from tests.on_ray.training import assert_same, checkpoints, locally, long_job, on_ray, weights_of, workers_alive
 from tests.pipeline.train.made_up import celeba_folder
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
