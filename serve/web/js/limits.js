@@ -1,20 +1,34 @@
-/** Which faces may be found, and in which space. */
+/** Which faces may be found, and what is compared. */
 
 import { folding, make } from "./dom.js";
+import { rerankable } from "./query.js";
 import { spaceInWords } from "./words.js";
 
 const IDENTITY = "identity";
 
 export class Limits {
   #state;
+  #served;
 
   constructor(state, served) {
-    this.#state = state;
+    [this.#state, this.#served] = [state, served];
     const names = served.spaces.map((space) => space.name);
     this.space = make(
       "select",
       { id: "space", onchange: () => state.change({ space: this.space.value }) },
       names.map((name) => make("option", { value: name }, spaceInWords(name, names))),
+    );
+    this.full = make("input", {
+      type: "checkbox",
+      "aria-describedby": "full-hint",
+      onchange: () => state.change({ inFull: this.full.checked }),
+    });
+    this.fullWords = make("span");
+    this.fullChoice = make(
+      "div",
+      {},
+      make("label", { class: "check" }, this.full, this.fullWords),
+      make("p", { class: "hint", id: "full-hint" }, "Slower, and finer: less of a face is stored than can be compared."),
     );
     this.where = make("input", {
       type: "text",
@@ -36,6 +50,7 @@ export class Limits {
       null,
       make("label", { for: "space" }, "Compare by"),
       this.space,
+      this.fullChoice,
       served.labels.length > 0 && [
         make("label", { for: "where" }, "Only faces where"),
         this.where,
@@ -57,9 +72,13 @@ export class Limits {
   }
 
   show() {
-    const { space, where, onePerPerson } = this.#state.now;
+    const { space, where, onePerPerson, inFull } = this.#state.now;
+    const first = rerankable(this.#state.now, this.#served);
     if (space) this.space.value = space;
     this.where.value = where;
     this.one.checked = onePerPerson;
+    this.full.checked = inFull;
+    this.fullChoice.hidden = !first;
+    this.fullWords.textContent = `Compare the first ${first} again in full`;
   }
 }

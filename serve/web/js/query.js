@@ -2,9 +2,13 @@
 
 export const HITS_A_PAGE = 24;
 
+// Whoever is further back by what is stored is hardly ever among the first in full.
+const RERANKED = 2 * HITS_A_PAGE;
+
 /**
  * A face is {id} of the collection, or {file, name} of this machine. `adjust` and `prefer`: numbers by attribute, those
- * that are not named stay as they are; `like`: [{space, id, weight}]; `edits`: strengths by attribute;
+ * that are not named stay as they are; `like`: [{space, id, weight}]; `inFull`: whether the first hits are compared
+ * again by more than is stored; `edits`: strengths by attribute;
  * `take`: by feature, a face and its {strength}; `domain`: "" is as it is; `style`: a face, or {seed}; null: the label's.
  */
 export const EMPTY = Object.freeze({
@@ -17,6 +21,7 @@ export const EMPTY = Object.freeze({
   like: [],
   where: "",
   onePerPerson: false,
+  inFull: false,
   method: "",
   edits: {},
   take: {},
@@ -54,6 +59,7 @@ export function asAddress(query) {
   for (const name of ["space", "where", "method", "domain"]) if (query[name]) words.set(name, query[name]);
   if (query.weight !== EMPTY.weight) words.set("weight", query.weight);
   if (query.onePerPerson) words.set("one_per_person", "1");
+  if (query.inFull) words.set("in_full", "1");
   for (const kind of ["adjust", "prefer", "edits"]) {
     for (const [attribute, value] of Object.entries(query[kind])) words.append(kind, `${attribute}:${value}`);
   }
@@ -85,6 +91,7 @@ export function fromAddress(address) {
       method: words.get("method") ?? "",
       weight: Number(words.get("weight") ?? 1),
       onePerPerson: words.has("one_per_person"),
+      inFull: words.has("in_full"),
       adjust: numbersOf(words.getAll("adjust")),
       prefer: numbersOf(words.getAll("prefer")),
       edits: numbersOf(words.getAll("edits")),
@@ -113,13 +120,22 @@ function styleOf(text) {
 
 export const canSearch = (query) => query.face !== null || query.like.length > 0;
 
-export function searchQuestion(query, page) {
+/** So many of the first hits can be compared again by more than is stored; 0: none. */
+export function rerankable({ face, space, like }, { spaces, limits }) {
+  const asked = [...(face ? [space] : []), ...like.map((one) => one.space)];
+  const compared = asked.map((name) => spaces.find((one) => one.name === name) ?? spaces[0]);
+  return compared.some(({ reranks }) => reranks) ? Math.min(RERANKED, Math.floor(limits.rerank / asked.length)) : 0;
+}
+
+/** `rerank`: so many of the first hits are compared again. */
+export function searchQuestion(query, page, rerank) {
   const body = {
     ...(query.face ? { space: query.space, adjust: query.adjust, prefer: query.prefer, weight: query.weight } : {}),
     like: query.like.map(({ space, id, weight }) => ({ space, face: { id }, weight })),
     k: HITS_A_PAGE,
     page,
     most_per_identity: query.onePerPerson ? 1 : 0,
+    rerank,
     partial: true,
     ...(query.where ? { where: query.where } : {}),
   };

@@ -7,7 +7,7 @@ import { openDetails } from "./details.js";
 import { LikeList } from "./like_list.js";
 import { clearProblem, say, showProblem } from "./notices.js";
 import { Preview } from "./preview.js";
-import { canSearch, encodeQuestion, searchQuestion } from "./query.js";
+import { canSearch, encodeQuestion, rerankable, searchQuestion } from "./query.js";
 import { ResultGrid } from "./results.js";
 import { adjustScale, preferScale } from "./scales.js";
 import { SliderPanel } from "./sliders.js";
@@ -15,7 +15,7 @@ import { Limits } from "./limits.js";
 import { count, percent } from "./words.js";
 
 const SEARCH_MS = 180;
-const ASKED = ["face", "space", "weight", "adjust", "prefer", "like", "where", "onePerPerson"];
+const ASKED = ["face", "space", "weight", "adjust", "prefer", "like", "where", "onePerPerson", "inFull"];
 
 export class SearchTab {
   title = "Search";
@@ -126,7 +126,7 @@ export class SearchTab {
     this.stage.classList.toggle("busy", isAsked);
     if (!isAsked) return this.#latest.stop();
     try {
-      const result = await this.#latest.run((signal) => search(searchQuestion(query, 1), signal));
+      const result = await this.#latest.run((signal) => search(this.#question(query, 1), signal));
       if (!result) return;
       clearProblem("search");
       this.#result = result;
@@ -146,7 +146,7 @@ export class SearchTab {
     const query = this.#state.now;
     this.more.disabled = true;
     try {
-      const result = await this.#latest.run((signal) => search(searchQuestion(query, this.#result.page + 1), signal));
+      const result = await this.#latest.run((signal) => search(this.#question(query, this.#result.page + 1), signal));
       if (!result) return;
       this.grid.append(result.hits, query);
       this.#result = result;
@@ -159,16 +159,17 @@ export class SearchTab {
     this.#show();
   }
 
+  #question(query, page) {
+    return searchQuestion(query, page, query.inFull ? rerankable(query, this.#served) : 0);
+  }
+
   #tell(shown) {
-    const { exact, recall, rows, covered, index_version: version } = this.#result;
+    const { rows, covered, index_version: version } = this.#result;
     byId("version").textContent = version;
-    const certain = exact
-      ? make("span", { class: "badge good", title: "No face that may be found is nearer than these." }, "exact")
-      : make("span", { class: "badge", title: "Some nearer faces may be missing." }, `about ${percent(recall)} found`);
     const part =
       covered < 1 && make("span", { class: "badge warn" }, `only ${percent(covered)} of the collection answered`);
     const words = shown ? `${count(shown, "face", "faces")} of ${rows.toLocaleString("en")}` : "No face fits.";
-    this.summary.replaceChildren(words, " ", certain, ...(part ? [" ", part] : []));
+    this.summary.replaceChildren(words, " ", howSure(this.#result), ...(part ? [" ", part] : []));
     say(`${this.summary.textContent}${shown ? `, the first is ${this.grid.element.firstChild.dataset.id}` : ""}`);
   }
 
@@ -215,4 +216,12 @@ export class SearchTab {
       this.share.textContent = "Copy link";
     }, 2000);
   }
+}
+
+/** A badge that says what is certain of an answer. */
+function howSure({ exact, recall, query: { rerank } }) {
+  const badge = (words, title, kind = "") => make("span", { class: `badge ${kind}`.trim(), title }, words);
+  if (exact) return badge("exact", "No face that may be found is nearer than these.", "good");
+  if (!rerank) return badge(`about ${percent(recall)} found`, "Some nearer faces may be missing.");
+  return badge(`first ${rerank} compared in full`, "These are the nearest by what is stored, in the order of all of it.");
 }
