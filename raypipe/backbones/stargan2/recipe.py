@@ -141,7 +141,7 @@ class StarGAN2Recipe:
         for name, player in self._players.items():
             player.set_learning_rate(config.mapping_learning_rate if name == "mapping" else config.learning_rate)
         self._networks = Networks(styled.generator, styled.style_encoder, self._players["discriminator"].network)
-        self._features = perceptual_features(site) if config.perceptual_weight else None
+        self._features = perceptual_features(site, domains.attributes) if config.perceptual_weight else None
         self._done = 0
 
     def step(self, batch: Columns) -> dict[str, Tensor]:
