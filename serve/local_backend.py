@@ -19,7 +19,6 @@ from raypipe.pipeline.search.query import Face, FromPixels, SearchQuery
 from raypipe.pipeline.search.result import SearchResult
 from raypipe.pipeline.search.searcher import Searcher
 from raypipe.pipeline.search.whole import compared
-from raypipe.retrieval.answer import Hit
 from raypipe.weights import open_bundle
 from serve import drawing, pictures, work
 from serve.backend import Change, Description, Encoded, Pixels, Transfer, Translation, Versioned
@@ -126,12 +125,13 @@ class LocalBackend:
         prepared = await _in(threads, lambda: searcher.prepare(query))
         asked = time.perf_counter()
         (answer,) = await _in(threads, lambda: searcher.answers([prepared]))
-
-        def compare(some: Sequence[Hit]) -> list[Hit]:
-            return compared(searcher.model, searcher.comparison(prepared, some))
-
-        first = await _in(threads, lambda: searcher.to_rerank(prepared, answer))
-        ordered = await reranked(answer, first, lambda some: _in(threads, lambda: compare(some)))
+        ordered = await reranked(
+            answer,
+            prepared,
+            await _in(threads, lambda: searcher.to_rerank(prepared, answer)),
+            read=lambda some: _in(threads, lambda: searcher.codes_of(some)),
+            compare=lambda some: _in(threads, lambda: compared(searcher.model, some)),
+        )
         ms = (asked - started) * 1e3, (time.perf_counter() - asked) * 1e3
         return await _in(threads, lambda: searcher.result(prepared, ordered, ms))
 

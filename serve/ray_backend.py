@@ -23,7 +23,7 @@ from raypipe.pipeline.search.query import Face, FromCodes, FromPixels, SearchQue
 from raypipe.pipeline.search.result import SearchResult
 from raypipe.pipeline.search.searcher import Searcher
 from raypipe.pipeline.search.wishes import wish_of
-from raypipe.retrieval.answer import Answer, Hit, Wish, merge
+from raypipe.retrieval.answer import Answer, Wish, merge
 from raypipe.retrieval.index import Index
 from raypipe.retrieval.manifest import read_version
 from raypipe.weights import open_bundle
@@ -216,14 +216,14 @@ class RayBackend:
 
     async def _reranked(self, searcher: Searcher, prepared: Prepared, answer: Answer) -> Answer:
         """Codes are read here, in threads that no other question waits for; the networks are the editor's."""
-        threads, fingerprint = self._rerank_threads, self._model.bundle.fingerprint
-
-        async def compare(some: Sequence[Hit]) -> list[Hit]:
-            task = await self._in(threads, lambda: searcher.comparison(prepared, some))
-            told: list[Hit] = await self._ask(self._handles.editor.compare, task, fingerprint, what="the editor")
-            return told
-
-        return await reranked(answer, await self._in(threads, lambda: searcher.to_rerank(prepared, answer)), compare)
+        threads, fingerprint, editor = self._rerank_threads, self._model.bundle.fingerprint, self._handles.editor
+        return await reranked(
+            answer,
+            prepared,
+            await self._in(threads, lambda: searcher.to_rerank(prepared, answer)),
+            read=lambda some: self._in(threads, lambda: searcher.codes_of(some)),
+            compare=lambda some: self._ask(editor.compare, some, fingerprint, what="the editor"),
+        )
 
     async def _edit(self, now: Served, face: Face, coded: Face, change: Change, method: str) -> Pixels:
         task = await self._in(self._threads, lambda: drawing.rendering(now.searcher, face, coded, change, method))

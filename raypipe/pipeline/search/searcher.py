@@ -17,6 +17,7 @@ from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.face_decoder import FaceConfig, FaceDecoder
 from raypipe.pipeline.index.codes import PART, ROW
 from raypipe.pipeline.search.collection import Collection, Place, open_collection
+from raypipe.pipeline.search.collection import Columns as StoredColumns
 from raypipe.pipeline.search.model import OpenedModel
 from raypipe.pipeline.search.names import check_attributes, check_columns, space_named
 from raypipe.pipeline.search.prepared import Prepared, PreparedAim, Question
@@ -89,18 +90,20 @@ class Searcher:
             answers |= dict(zip(places, found, strict=True))
         return [answers[i] for i in range(len(prepared))]
 
-    def to_rerank(self, prepared: Prepared, answer: Answer) -> list[Hit]:
-        """The hits that are to be compared by whole vectors, in the order in which their codes are stored; none where
-        the page shows none of them."""
+    def to_rerank(self, prepared: Prepared, answer: Answer) -> list[list[Hit]]:
+        """The hits that are to be compared by whole vectors, those together whose codes are in one file; none where the
+        page shows none of them."""
         query = prepared.question.query
         is_shown = query.k * (query.page - 1) < query.rerank
-        first = not_own(query, answer.hits)[: query.rerank] if is_shown else []
-        return sorted(first, key=lambda hit: self._place(hit.shard, hit.row, hit.id))
+        files: dict[tuple[str, int], list[Hit]] = {}
+        for hit in not_own(query, answer.hits)[: query.rerank] if is_shown else ():
+            place = self._place(hit.shard, hit.row, hit.id)
+            files.setdefault((place.codes, place.part), []).append(hit)
+        return list(files.values())
 
-    def comparison(self, prepared: Prepared, hits: Sequence[Hit]) -> Comparison:
-        """What ``whole.compared`` takes. Reads the codes of the hits."""
-        codes = self.collection.columns([self._place(hit.shard, hit.row, hit.id) for hit in hits])
-        return Comparison(prepared.aims, tuple(hits), tuple(codes))
+    def codes_of(self, hits: Sequence[Hit]) -> list[StoredColumns]:
+        """Their codes, as they are stored."""
+        return self.collection.columns([self._place(hit.shard, hit.row, hit.id) for hit in hits])
 
     def result(self, prepared: Prepared, answer: Answer, ms: tuple[float, float]) -> SearchResult:
         """The page that was asked for. ``ms``: to prepare the question, and to find the answer.
@@ -194,8 +197,11 @@ class Searcher:
         return Prepared(question, tuple(aims), scales)
 
     def _reranked(self, prepared: Prepared, answer: Answer) -> Answer:
-        first = self.to_rerank(prepared, answer)
-        return reordered(answer, compared(self.model, self.comparison(prepared, first))) if first else answer
+        first = [hit for some in self.to_rerank(prepared, answer) for hit in some]
+        if not first:
+            return answer
+        comparison = Comparison(prepared.aims, tuple(first), tuple(self.codes_of(first)))
+        return reordered(answer, compared(self.model, comparison))
 
     def _columns(self, face: Face, space: str, known: Mapping[str, Columns]) -> Columns:
         method = space.split(".", 1)[0]

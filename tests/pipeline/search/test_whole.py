@@ -13,7 +13,7 @@ from raypipe.pipeline.search.conditions import parse_condition
 from raypipe.pipeline.search.query import FromCodes, FromIndex, Like, SearchQuery
 from raypipe.pipeline.search.result import SearchResult
 from raypipe.pipeline.search.searcher import Searcher, open_searcher
-from raypipe.pipeline.search.whole import compared, reordered
+from raypipe.pipeline.search.whole import Comparison, compared, reordered
 from raypipe.pipeline.search.words import answer_in_words
 from tests.pipeline.search.small_collection import ATTRIBUTES, FACES, SmallCollection
 from tests.serve.featured import METHOD, make_featured
@@ -77,10 +77,13 @@ def test_a_page_beyond_the_reranked_takes_no_network(featured: Searcher, monkeyp
 def test_compared_some_at_a_time_the_order_is_the_same(featured: Searcher) -> None:
     prepared = featured.prepare(query(rerank=FACES))
     (answer,) = featured.answers([prepared])
-    hits = featured.to_rerank(prepared, answer)
-    assert [featured.place(hit.id) for hit in hits] == sorted(featured.place(hit.id) for hit in hits)
-    some = [compared(featured.model, featured.comparison(prepared, hits[i : i + 7])) for i in range(0, len(hits), 7)]
-    pieced = featured.result(prepared, reordered(answer, [hit for piece in some for hit in piece]), (0.0, 0.0))
+    files = featured.to_rerank(prepared, answer)
+    assert len(files) == len({featured.place(some[0].id).part for some in files}) > 1
+    told = [
+        compared(featured.model, Comparison(prepared.aims, tuple(some), tuple(featured.codes_of(some))))
+        for some in files
+    ]
+    pieced = featured.result(prepared, reordered(answer, [hit for some in told for hit in some]), (0.0, 0.0))
     whole = featured.search(query(rerank=FACES))
     assert ids(pieced) == ids(whole)
     np.testing.assert_allclose(
