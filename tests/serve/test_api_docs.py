@@ -130,6 +130,8 @@ def test_the_printed_limits_are_the_defaults() -> None:
         f"({limits.body_bytes // 2**20} MiB)",
         f"({limits.pixels // 10**6} million,",
         f"as are answered ({limits.at_once}) and may wait ({limits.waiting})",
+        f"of those that rerank ({limits.reranks_at_once}, {limits.reranks_waiting})",
+        f"the most that hits times faces may be ({limits.rerank})",
         f"no answer within {limits.answer_s:g} s",
         f"at least {SHORTEST}",
     ):

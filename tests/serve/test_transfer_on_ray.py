@@ -1,4 +1,4 @@
-"""Transfers and translations by ``raypipe serve`` on Ray Serve, several at once."""
+"""What takes the generator, by ``raypipe serve`` on Ray Serve, several at once: transfers, translations, reranking."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from httpx import Response
 
-from raypipe.pipeline.search.query import FromIndex
+from raypipe.pipeline.search.query import FromIndex, SearchQuery
 from raypipe.pipeline.search.searcher import Searcher
 from serve import drawing
 from serve.backend import Transfer, Translation
@@ -81,3 +81,26 @@ def test_translations_are_the_engine_s(server: RayServer, translating_searcher: 
 
     edit = server.client.post("/v1/edit", json={"face": FACE, "edits": {"Male": 1}, "method": TRANSLATING})
     assert edit.status_code == 200
+
+
+def test_hits_are_reranked_as_by_the_engine(server: RayServer, translating_searcher: Searcher) -> None:
+    """Several at once, and plain searches beside them; who is told to come back does."""
+
+    def ask(rerank: int) -> list[tuple[str, float]]:
+        question = {"face": FACE, "space": "hair", "k": 12, "rerank": rerank}
+        while (answer := server.client.post("/v1/search", json=question)).status_code == 429:
+            pass
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["exact"] == (rerank == 0)
+        return [(hit["id"], hit["distance"]) for hit in answer.json()["hits"]]
+
+    asked = [20, 0, 39, 0, 20, 39, 20, 0]
+    with ThreadPoolExecutor(len(asked)) as threads:
+        answers = list(threads.map(ask, asked))
+    for rerank, found in zip(asked, answers, strict=True):
+        direct = translating_searcher.search(SearchQuery(face=FromIndex("face-05"), space="hair", k=12, rerank=rerank))
+        assert [id for id, _ in found] == [hit.id for hit in direct.hits]
+        assert [distance for _, distance in found] == pytest.approx([hit.distance for hit in direct.hits], abs=1e-5)
+    assert answers[0] != answers[1]
+    beyond = server.client.post("/v1/search", json={"face": FACE, "space": "hair", "rerank": 101})
+    assert (beyond.status_code, "at most 100 hits" in beyond.json()["detail"]) == (422, True)
