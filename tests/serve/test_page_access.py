@@ -15,7 +15,7 @@ from tests.serve.translated import UNJUDGED
 
 pytestmark = UNJUDGED
 
-LIKE = "like=2:sparse_directions.attributes:face-03"
+LIKE = "like=2:retrieve_in_style.hair:face-03&in_full=1"
 QUESTION = f"?face=face-07&adjust=Smiling:1&prefer=Eyeglasses:0&{LIKE}&where=age+>+45"  # few hits: axe takes its time
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -89,7 +90,7 @@ def test_hits_are_reranked_as_by_the_engine(server: RayServer, translating_searc
     def ask(rerank: int) -> list[tuple[str, float]]:
         question = {"face": FACE, "space": "hair", "k": 12, "rerank": rerank}
         while (answer := server.client.post("/v1/search", json=question)).status_code == 429:
-            pass
+            time.sleep(0.1)
         assert answer.status_code == 200, answer.text
         assert answer.json()["exact"] == (rerank == 0)
         return [(hit["id"], hit["distance"]) for hit in answer.json()["hits"]]
