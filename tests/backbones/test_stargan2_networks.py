@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from raypipe.backbones import stargan2
-from raypipe.backbones.stargan2.layers import he_initialise
+from raypipe.backbones.stargan2.layers import doubling_conv, halving_conv, he_initialise, high_pass
 from raypipe.errors import BadWeights, WrongUsage
 from raypipe.weights import open_bundle, save_bundle
 from tests.shared_files import oracle
@@ -62,6 +63,39 @@ def test_the_published_sizes_are_ours(name: str, high: float) -> None:
     for key, network in networks.items():
         ours = {tensor: list(value.shape) for tensor, value in network.state_dict().items()}
         assert ours == {tensor: told[0] for tensor, told in layout[key].items() if tensor != "hpf.filter"}
+
+
+def test_merged_convolutions_are_what_they_are_merged_of() -> None:
+    torch.manual_seed(0)
+    conv, x = nn.Conv2d(5, 7, 3, padding=1), torch.randn(2, 5, 8, 6, requires_grad=True)
+    for merged, plain in (
+        (halving_conv(conv, x), F.avg_pool2d(conv(x), 2)),
+        (doubling_conv(conv, x), conv(F.interpolate(x, scale_factor=2, mode="nearest"))),
+    ):
+        torch.testing.assert_close(merged, plain, rtol=0, atol=1e-5)
+        wanted = torch.autograd.grad(plain.square().sum(), [conv.weight, conv.bias, x])
+        made = torch.autograd.grad(merged.square().sum(), [conv.weight, conv.bias, x])
+        for ours, theirs in zip(made, wanted, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_the_high_pass_filter_is_the_eight_neighbours() -> None:
+    x = torch.randn(2, 3, 9, 7)
+    kernel = -torch.ones(3, 1, 3, 3)
+    kernel[:, :, 1, 1] = 8.0
+    torch.testing.assert_close(high_pass(x, 2.0), F.conv2d(x, kernel / 2.0, padding=1, groups=3), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_masks_let_detail_pass_where_they_are() -> None:
+    torch.manual_seed(0)
+    generator = stargan2.Generator(
+        stargan2.GeneratorConfig(size=64, style_dim=4, first_width=4, max_width=8, high_pass=1)
+    )
+    x, s = torch.randn(2, 3, 64, 64), torch.randn(2, 4)
+    nothing = [torch.zeros(2, 1, 256, 256)] * 2
+    torch.testing.assert_close(generator(x, s, nothing), generator(x, s))
+    assert (generator(x, s, [torch.ones(2, 1, 256, 256)] * 2) - generator(x, s)).abs().max() > 0.01
 
 
 def test_he_initialisation_keeps_the_variance_of_the_fan_in() -> None:

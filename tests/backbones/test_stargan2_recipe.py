@@ -115,6 +115,28 @@ def test_numbers_and_samples_of_held_out_faces() -> None:
     assert recipe.samples(batches(1)[0]).shape == (12, 1 + 4 + 1, 3, 32, 32)
 
 
+def test_only_so_many_faces_are_evaluated() -> None:
+    recipe = build(dataclasses.replace(TINY, evaluated_faces=TINY.batch))
+    assert recipe.evaluate(batches(3)) == recipe.evaluate(batches(1)) != build().evaluate(batches(3))
+
+
+@torch.no_grad()
+def test_samples_are_each_domain_by_noise_and_then_the_style_of_the_face_before() -> None:
+    recipe, (batch,) = build(), batches(1)
+    images, (male, smiling) = batch["image"], batch["labels"].long().unbind(1)
+    shown = recipe.samples(batch)
+    assert torch.equal(shown[:, 0], images)
+    assert torch.equal(shown, recipe.samples(batch))
+    styles = recipe.average.style_encoder(images)
+    for face in range(TINY.batch):
+        before = (face - 1) % TINY.batch
+        style = styles[before, 2 * male[before] + smiling[before]]
+        made = recipe.average.generator(images[face : face + 1], style[None])[0].clamp(-1, 1)
+        torch.testing.assert_close(shown[face, -1], made, rtol=0, atol=1e-5)
+    by_noise = shown[:, 1:-1]
+    assert all(not torch.equal(by_noise[:, one], by_noise[:, other]) for one in range(4) for other in range(one))
+
+
 def test_exported_parts_are_the_networks() -> None:
     recipe = build()
     recipe.step(batches(1)[0])
