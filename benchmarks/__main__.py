@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 
-NAMES = ("encode", "memory", "scale", "search", "serve", "stylegan2_forward", "stylegan2_training")
+NAMES = ("encode", "memory", "scale", "search", "serve", "stargan2_training", "stylegan2_forward", "stylegan2_training")
 
 
 def main() -> None:

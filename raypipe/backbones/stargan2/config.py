@@ -27,8 +27,7 @@ class GeneratorConfig:
         style_dim: width of a style code.
         first_width: channels at full size; 0 = 16384 / size.
         max_width: channels that no map has more of, but at full size.
-        high_pass: above 0, the generator was trained with a high-pass filter around it, whose response was divided by
-            this: one halving more, and no shortcuts in the decoder. Pictures are drawn without the filter all the same.
+        high_pass: what the high-pass filter's response is divided by; 0 = blocks with shortcuts, and no filter.
     """
 
     size: int = 256
@@ -43,7 +42,7 @@ class GeneratorConfig:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """At full size and after each halving."""
+        """At full size and after each halving. With a high-pass filter there is one halving more."""
         halvings = int(math.log2(self.size // DEEPEST)) + (self.high_pass > 0)
         return widths(self.size, self.first_width, self.max_width, halvings)
 
