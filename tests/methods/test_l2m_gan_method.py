@@ -12,9 +12,10 @@ from torch import Tensor
 
 from raypipe.attributes import Edit
 from raypipe.backbones.attributes import attribute_part
+from raypipe.backbones.stargan2.references import ReferenceLacksAttribute
 from raypipe.contract import Columns, Query, Translator
 from raypipe.errors import ModelMismatch, UnknownAttribute, WrongUsage
-from raypipe.methods.l2m_gan.method import L2M, RELATED, STYLES, UNRELATED, VALUES, ReferenceLacksAttribute, load
+from raypipe.methods.l2m_gan.method import L2M, RELATED, STYLES, UNRELATED, VALUES, load
 from raypipe.methods.l2m_gan.networks import L2MGAN
 from raypipe.pipeline.loading import load_method, methods_of
 from tests.l2m_models import tiny_judge, tiny_l2m, tiny_network
@@ -113,7 +114,7 @@ def test_a_translation_is_equation_1() -> None:
 
 
 @pytest.mark.parametrize("own_branch", [False, True])
-@pytest.mark.filterwarnings("ignore::raypipe.methods.l2m_gan.method.ReferenceLacksAttribute")
+@pytest.mark.filterwarnings("ignore:a reference for")
 def test_a_reference_is_equation_10(own_branch: bool) -> None:
     network = tiny_network(SMILE)
     network.config = replace(network.config, own_branch=own_branch)

@@ -12,7 +12,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from raypipe.errors import WrongUsage
+from raypipe.errors import UnknownAttribute, WrongUsage
 
 MOST_ATTRIBUTES = 5
 """More would be more than 32 branches, most of them for faces that hardly exist."""
@@ -52,6 +52,17 @@ class Domains:
             if sorted(known.split(", ")) == asked:
                 return number
         raise WrongUsage(f"{name!r} is not a domain of this model; domains: {'; '.join(self.names)}")
+
+    def place(self, attribute: str) -> int:
+        """Of an attribute, among ``attributes``.
+
+        Raises:
+            UnknownAttribute: the domains are not of it.
+        """
+        if attribute not in self.attributes:
+            told = ", ".join(self.attributes)
+            raise UnknownAttribute(f"{attribute!r} is not an attribute of this model; it has: {told}")
+        return self.attributes.index(attribute)
 
     def values(self, number: int) -> tuple[int, ...]:
         """Of each attribute, 0 or 1."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -12,10 +10,12 @@ from torch import Tensor
 from raypipe.attributes import Edit
 from raypipe.backbones.attributes import AttributeNet, load_attributes
 from raypipe.backbones.stargan2 import of_domain
+from raypipe.backbones.stargan2.moves import strengths_of
+from raypipe.backbones.stargan2.references import require_faces, warn_of_others
+from raypipe.blocks.columns import finite_column, pictures
 from raypipe.contract import Columns, Query, SearchSpace
 from raypipe.errors import ModelMismatch, UnknownAttribute, WrongUsage
 from raypipe.methods.l2m_gan.codes import Codes, StyleSpace
-from raypipe.methods.l2m_gan.inputs import finite_column, pictures
 from raypipe.methods.l2m_gan.networks import L2MGAN, load_l2m
 from raypipe.weights import Part
 
@@ -34,10 +34,6 @@ ALL_BUT = "all_but_"
 
 PARTS = ("l2m_gan", "attributes")
 """Of a model bundle, what ``load`` takes; the attribute network sees which domain a face is of."""
-
-
-class ReferenceLacksAttribute(UserWarning):
-    """A reference does not seem to be of the domain that its style is taken for."""
 
 
 def load(parts: Mapping[str, Part], device: str | torch.device) -> L2M:
@@ -110,7 +106,7 @@ class L2M:
         """
         if space not in self.spaces:
             raise WrongUsage(f"{space!r} is not a space of this method; spaces: {', '.join(self.spaces)}")
-        others_ND, own_ND = self._space.apart(self._codes(columns), self._place(space.removeprefix(ALL_BUT)))
+        others_ND, own_ND = self._space.apart(self._codes(columns), self._domains.place(space.removeprefix(ALL_BUT)))
         return (others_ND if space.startswith(ALL_BUT) else own_ND).float()
 
     def query(self, space: str, columns: Columns, query: Query) -> Tensor:
@@ -132,14 +128,14 @@ class L2M:
         """
         if named := [*query.prefer, *query.move]:
             raise UnknownAttribute(f"{', '.join(named)}: the spaces of this method have no coordinates of attributes")
-        wanted = {self._place(name): value for name, value in query.adjust.items()}
+        wanted = {self._domains.place(name): value for name, value in query.adjust.items()}
         if bad := {name: value for name, value in query.adjust.items() if not 0 <= value <= 1}:
             raise WrongUsage(f"adjustments must be in [0, 1], got {bad}")
         if not wanted and not query.references:
             return columns
         codes = self._codes(columns)
         for name, reference in query.references.items():
-            codes = self._with_part_of(codes, reference, self._place(name))
+            codes = self._with_part_of(codes, reference, self._domains.place(name))
         return _replaced(columns, self._space.adjusted(codes, wanted))
 
     def edit(self, columns: Columns, edits: Sequence[Edit]) -> Columns:
@@ -150,12 +146,7 @@ class L2M:
             UnknownAttribute: a name that this method does not have.
             WrongUsage: a strength that is not finite, or a column as in ``search_vectors``.
         """
-        by_place: dict[int, list[float]] = {}
-        for asked in edits:
-            if not math.isfinite(asked.strength):
-                raise WrongUsage(f"strength {asked.strength!r} of {asked.attribute!r} must be a finite number")
-            by_place.setdefault(self._place(asked.attribute), []).append(asked.strength)
-        strengths = {place: total for place in sorted(by_place) if (total := math.fsum(by_place[place]))}
+        strengths = strengths_of(edits, self._domains)
         return _replaced(columns, self._space.edited(self._codes(columns), strengths)) if strengths else columns
 
     def translate(
@@ -178,8 +169,8 @@ class L2M:
         if reference is None:
             return _replaced(columns, self._space.translated(codes, number))
         given = self._codes(reference)
-        _require_faces(len(given.related), len(codes.related), "the reference")
-        self._warn_of_others(given, number)
+        require_faces(len(given.related), len(codes.related), "the reference")
+        warn_of_others(self._domains, given.values, number, stacklevel=2)
         unrelated = codes.unrelated
         if not self._network.config.own_branch:
             unrelated, _ = self._as_member(columns, number)
@@ -214,31 +205,13 @@ class L2M:
 
     def _with_part_of(self, codes: Codes, reference: Columns, place: int) -> Codes:
         given = self._codes(reference)
-        _require_faces(len(given.related), len(codes.related), f"the reference for {self.attributes[place]}")
+        require_faces(len(given.related), len(codes.related), f"the reference for {self.attributes[place]}")
         others_ND, _ = self._space.apart(codes, place)
         _, taken_ND = self._space.apart(given, place)
         values = codes.values.clone()
         values[:, place] = given.values[:, place]
         return Codes(codes.unrelated, others_ND + taken_ND - codes.unrelated, values)
 
-    def _warn_of_others(self, given: Codes, domain: int) -> None:
-        is_other_N = self._domains.of_values(given.values) != domain
-        if bool(is_other_N.any()):
-            rows = is_other_N.nonzero().flatten().tolist()
-            found = self._domains.names[int(self._domains.of_values(given.values)[rows[0]])]
-            told = f"a reference for {self._domains.names[domain]!r} seems to be {found!r} (row {rows[0]})"
-            warnings.warn(told, ReferenceLacksAttribute, stacklevel=3)
-
-    def _place(self, name: str) -> int:
-        if name not in self.attributes:
-            raise UnknownAttribute(f"{name!r} is not an attribute of this model; it has: {', '.join(self.attributes)}")
-        return self.attributes.index(name)
-
 
 def _replaced(columns: Columns, codes: Codes) -> Columns:
     return {**columns, UNRELATED: codes.unrelated, RELATED: codes.related, VALUES: codes.values}
-
-
-def _require_faces(given: int, faces: int, what: str) -> None:
-    if given not in (1, faces):
-        raise WrongUsage(f"{what} is {given} faces, for {faces}: give one, or one for each")
