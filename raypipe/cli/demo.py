@@ -153,7 +153,7 @@ def _fit_directions(codes: str, model: str) -> None:
             say=say,
             watch=lambda seen: line.update(seen.step, seen.steps),
         )
-    if not outcome.is_done:
+    if outcome.is_told:
         raise KeyboardInterrupt
 
 

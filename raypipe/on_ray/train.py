@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import pyarrow.fs
@@ -94,7 +95,7 @@ def train_on_ray(
             held.check()
             _look(board, is_told=is_told(), say=say, watch=watch)
         _look(board, is_told=False, say=say, watch=watch)
-        return _outcome(run, settings)
+        return replace(_outcome(run, settings), is_told=is_told())
 
 
 def _trainer(job: TrainJob, settings: TrainOnRay, layout: TrainLayout, board: Any) -> TorchTrainer:

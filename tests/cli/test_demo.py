@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import httpx
@@ -11,7 +12,9 @@ import pytest
 from PIL import Image
 
 from raypipe.cli import app, demo_serve
+from raypipe.contract import Columns
 from raypipe.errors import WrongUsage
+from raypipe.methods.sparse_directions.recipe import SparseDirectionsRecipe
 from raypipe.retrieval.index import open_index
 from raypipe.weights import open_bundle
 from tests.cli.demo_terminal import demo_at_a_terminal, demo_without_a_terminal
@@ -78,6 +81,19 @@ def test_ctrl_c_at_work_ends_it(tmp_path: Path) -> None:
         assert "Traceback" not in terminal.shown
     app(["demo", "--local", "--no-serve", "--count", "100", "--out", str(tmp_path / "out")], standalone_mode=False)
     assert _names(tmp_path / "out") == MADE
+
+
+def test_ctrl_c_after_the_last_step_of_training_ends_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish = SparseDirectionsRecipe.finish
+
+    def finish_interrupted(recipe: SparseDirectionsRecipe, batches: Iterable[Columns]) -> None:
+        finish(recipe, batches)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(SparseDirectionsRecipe, "finish", finish_interrupted)
+    arguments = ["demo", "--local", "--no-serve", "--count", "100", "--out", str(tmp_path)]
+    assert app(arguments, standalone_mode=False) == 1
+    assert _names(tmp_path) == {"faces", "codes", "model"}
 
 
 def test_where_the_usual_port_is_taken_it_takes_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,8 @@ def train_locally(
     job = from_the_root(job)
     with lease(job, say), told_to_end(say) as is_told:
         begin(job, restart=restart, say=say)
-        return work(job, device=device, share=Share(), watch=watch, is_told=is_told, batches_for=LocalBatches)
+        outcome = work(job, device=device, share=Share(), watch=watch, is_told=is_told, batches_for=LocalBatches)
+        return replace(outcome, is_told=is_told())
 
 
 def from_the_root(job: TrainJob) -> TrainJob:

@@ -30,13 +30,15 @@ ADVICE = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of a run. ``is_done``: it reached its last step, and the bundle is written. ``run``: as in run.json."""
+    """The end of a run. ``is_done``: it reached its last step, and the bundle is written. ``run``: as in run.json.
+    ``is_told``: it was told to end, be it too late."""
 
     out: str
     step: int
     steps: int
     is_done: bool
     run: Mapping[str, Any]
+    is_told: bool = False
 
     def in_words(self) -> str:
         """The closing lines."""

@@ -78,6 +78,16 @@ def test_a_run_that_was_told_to_end_goes_on_to_the_same_result(folder: Path, tmp
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
 
+def test_a_run_that_was_told_to_end_too_late_is_done_and_says_so(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not train(job_for(folder, tmp_path / "untold")).is_told
+    monkeypatch.setattr(AttributeRecipe, "finish", lambda *_: signal.raise_signal(signal.SIGINT))
+    outcome = train(job_for(folder, tmp_path / "told"))
+    assert (outcome.is_done, outcome.is_told) == (True, True)
+    assert (tmp_path / "told" / "model.json").exists()
+
+
 def test_it_is_told_what_an_output_is_before_and_after_its_model_is_there(folder: Path, tmp_path: Path) -> None:
     job = job_for(folder, tmp_path / "out", checkpoint_every=2)
     train(job)
