@@ -1,12 +1,15 @@
 """Names -> methods and recipes. The only dynamic import of the package.
 
 A method's folder offers ``PARTS`` (the parts of a model bundle that it works with) and ``load(parts, device) ->
-Method``, which gets them by name. What can be trained, a method or a backbone, offers in its recipe's module (a
-method: in its folder)
+Method``, which gets them by name. It may offer ``OPTIONAL_PARTS``, which ``load`` gets as well where a bundle has them:
+they are to draw with, and neither stored columns nor search vectors depend on them. What can be trained, a method or a
+backbone, offers in its recipe's module (a method: in its folder)
 
 - ``Config``: a frozen dataclass with ``batch`` (rows of the global batch; 0: all rows at every step) and ``steps``,
 - ``columns(config)``: what each batch must hold, see ``contract.Recipe``,
 - ``build_recipe(config, site) -> Recipe``; ``WrongUsage`` where the data or a missing part make it impossible.
+
+A method whose parts are all made by other recipes offers none.
 
 A method may offer an evaluation as well: see ``pipeline.evaluate.job``.
 """
@@ -50,7 +53,7 @@ def method_module(name: str) -> ModuleType:
 
 def recipe_names() -> tuple[str, ...]:
     """What can be trained."""
-    return (*BACKBONE_RECIPES, *method_names())
+    return (*BACKBONE_RECIPES, *(name for name in method_names() if hasattr(method_module(name), "build_recipe")))
 
 
 def recipe_module(name: str) -> ModuleType:
@@ -61,6 +64,6 @@ def recipe_module(name: str) -> ModuleType:
     """
     if name in BACKBONE_RECIPES:
         return importlib.import_module(BACKBONE_RECIPES[name])
-    if name not in method_names():
+    if name not in recipe_names():
         raise WrongUsage(f"{name!r} is not a recipe; recipes: {', '.join(recipe_names())}")
     return method_module(name)

@@ -10,7 +10,7 @@ from raypipe.backbones.attributes import AttributeNet, AttributeNetConfig, attri
 from raypipe.backbones.psp import Encoder, EncoderConfig, encoder_part
 from raypipe.backbones.stargan2.layers import he_initialise
 from raypipe.methods.l2m_gan.networks import L2MGAN, L2MConfig, l2m_part
-from raypipe.weights import Bundle, save_bundle
+from raypipe.weights import Bundle, Part, save_bundle
 
 SIZE = 32
 
@@ -18,11 +18,14 @@ SIZE = 32
 TWO = ("Smiling", "Male")
 
 
-def tiny_network(attributes: tuple[str, ...] = TWO, *, seed: int = 0) -> L2MGAN:
+def tiny_network(attributes: tuple[str, ...] = TWO, *, seed: int = 0, high_pass: float = 0.0) -> L2MGAN:
     """For 32 px, with styles of 8 numbers; untrained. The same seed, the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = L2MGAN(L2MConfig(attributes=attributes, size=SIZE, style_dim=8, first_width=4, max_width=8))
+        config = L2MConfig(
+            attributes=attributes, size=SIZE, style_dim=8, first_width=4, max_width=8, high_pass=high_pass
+        )
+        network = L2MGAN(config)
         he_initialise(network)
     return network.eval().requires_grad_(False)
 
@@ -35,16 +38,19 @@ def tiny_judge(attributes: tuple[str, ...] = TWO, *, seed: int = 0) -> Attribute
         return AttributeNet(config).eval().requires_grad_(False)
 
 
-def tiny_l2m(folder: Path, attributes: tuple[str, ...] = TWO, *, seed: int = 0) -> Bundle:
-    """A bundle of ``tiny_network`` and ``tiny_judge``, and a 32 px encoder that says how faces are cut out.
-    Method: ``l2m_gan``; the same seed, the same weights."""
-    network = tiny_network(attributes, seed=seed)
+def tiny_encoder_part(*, seed: int = 0) -> Part:
+    """Of a 32 px encoder, which says how faces are cut out."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         sizes = EncoderConfig(
             input_size=SIZE, num_layers=8, style_dim=16, widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), shared_heads=True
         )
-        encoder = Encoder("psp", sizes).eval()
-    judge = attribute_part(tiny_judge(attributes, seed=seed))
-    parts = {"encoder": encoder_part(encoder), "attributes": judge, "l2m_gan": l2m_part(network)}
+        return encoder_part(Encoder("psp", sizes).eval())
+
+
+def tiny_l2m(folder: Path, attributes: tuple[str, ...] = TWO, *, seed: int = 0) -> Bundle:
+    """A bundle of ``tiny_network``, ``tiny_judge`` and ``tiny_encoder_part``. Method: ``l2m_gan``; the same seed, the
+    same weights."""
+    judge, network = attribute_part(tiny_judge(attributes, seed=seed)), tiny_network(attributes, seed=seed)
+    parts = {"encoder": tiny_encoder_part(seed=seed), "attributes": judge, "l2m_gan": l2m_part(network)}
     return save_bundle(str(folder), f"tiny-l2m-{seed}", parts, {"made_by": "tests"})

@@ -14,7 +14,9 @@ def binding_of(bundle: Bundle, method: str, space: str) -> Binding:
         WrongUsage: no such method.
         BadWeights: the model lacks a part that it needs.
     """
-    parts = ("encoder", *(part for part in catalog.method_module(method).PARTS if part != method))
+    of_method = catalog.method_module(method).PARTS
+    parts = ("encoder", *(part for part in of_method if part != method))
     for part in parts:
         bundle.describe(part)
-    return Binding(method, space, bundle.fingerprint_of(parts), bundle.describe(method).sha256)
+    own = bundle.describe(method).sha256 if method in of_method else ""
+    return Binding(method, space, bundle.fingerprint_of(parts), own)

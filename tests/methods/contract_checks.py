@@ -11,7 +11,8 @@ from raypipe.contract import Columns, Method, Query
 
 def check_module(module: ModuleType) -> None:
     """A method's folder offers what the catalog promises."""
-    for name in ("Config", "columns", "build_recipe", "PARTS", "load"):
+    recipe = ("Config", "columns", "build_recipe")
+    for name in ("PARTS", "load", *(recipe if any(hasattr(module, name) for name in recipe) else ())):
         assert hasattr(module, name), f"{module.__name__} lacks {name}"
     assert (module.__doc__ or "").strip(), f"{module.__name__} has no docstring for `raypipe methods`"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from raypipe.backbones.stargan2.domains import Domains
 from raypipe.config import Range, check_ranges
 from raypipe.errors import WrongUsage
 
@@ -64,16 +65,19 @@ class MappingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StyleEncoderConfig:
-    """As ``GeneratorConfig``; ``domains``: branches."""
+    """As ``GeneratorConfig``; ``domains``: branches; ``attributes``: whose values the domains are, if that is known."""
 
     size: int = 256
     style_dim: int = 64
     domains: int = 2
     first_width: int = 0
     max_width: int = 512
+    attributes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self, "style_dim", "domains", "max_width")
+        if self.attributes and len(Domains(self.attributes)) != self.domains:
+            raise WrongUsage(f"{', '.join(self.attributes)} have not {self.domains} combinations of values")
 
 
 @dataclass(frozen=True, kw_only=True)

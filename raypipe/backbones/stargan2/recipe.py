@@ -62,14 +62,18 @@ def build_recipe(config: Config, site: Site) -> StarGAN2Recipe:
 class Styled(nn.Module):
     """The networks that are averaged: pictures in a style, and where styles come from."""
 
-    def __init__(self, config: Config, size: int, domains: int) -> None:
+    def __init__(self, config: Config, size: int, domains: Domains) -> None:
         super().__init__()
         widths = {"size": size, "first_width": config.first_width, "max_width": config.max_width}
         self.generator = Generator(GeneratorConfig(**widths, style_dim=config.style_dim))
-        self.style_encoder = StyleEncoder(StyleEncoderConfig(**widths, style_dim=config.style_dim, domains=domains))
+        self.style_encoder = StyleEncoder(
+            StyleEncoderConfig(
+                **widths, style_dim=config.style_dim, domains=len(domains), attributes=domains.attributes
+            )
+        )
         self.mapping = MappingNetwork(
             MappingConfig(
-                latent_dim=config.latent_dim, style_dim=config.style_dim, domains=domains, hidden=config.hidden
+                latent_dim=config.latent_dim, style_dim=config.style_dim, domains=len(domains), hidden=config.hidden
             )
         )
 
@@ -114,7 +118,7 @@ class StarGAN2Recipe:
     def __init__(self, config: Config, site: Site, domains: Domains) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(site.seed)
-            styled = Styled(config, site.data.size, len(domains))
+            styled = Styled(config, site.data.size, domains)
             discriminator = Discriminator(
                 DiscriminatorConfig(
                     size=site.data.size,

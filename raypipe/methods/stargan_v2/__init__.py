@@ -1,0 +1,5 @@
+"""Facial attributes changed by label, after another face, or in styles drawn by a seed: L2M-GAN's baseline."""
+
+from raypipe.methods.stargan_v2.method import PARTS, load
+
+__all__ = ["PARTS", "load"]
