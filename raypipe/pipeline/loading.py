@@ -29,7 +29,8 @@ def load_method(name: str, bundle: Bundle, device: str | torch.device) -> Method
         BadWeights: the model lacks a part that it needs, or it needs an input that nothing provides.
     """
     module = catalog.method_module(name)
-    method: Method = module.load({part: bundle.read(part) for part in module.PARTS}, device)
+    others = [part for part in getattr(module, "OPTIONAL_PARTS", ()) if part in bundle.parts]
+    method: Method = module.load({part: bundle.read(part) for part in (*module.PARTS, *others)}, device)
     if unknown := set(method.needs) - set(SHARED_INPUTS):
         raise BadWeights(f"method {name!r} needs {', '.join(sorted(unknown))}, which nothing provides")
     return method

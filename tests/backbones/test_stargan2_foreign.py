@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from raypipe.backbones import stargan2
-from raypipe.backbones.stargan2.foreign import is_stargan2_checkpoint, stargan2_parts
+from raypipe.backbones.stargan2.foreign import NO_LANDMARKS, is_stargan2_checkpoint, stargan2_parts
 from raypipe.errors import BadWeights
 from tests.backbones.stargan2_layouts import published
 
@@ -17,7 +17,8 @@ def test_the_published_stargan2_is_read(name: str, high_pass: float, domains: in
     if high_pass:
         tree["generator"]["hpf.filter"] = torch.tensor([[-1.0, -1, -1], [-1, 8, -1], [-1, -1, -1]]) / high_pass
     assert is_stargan2_checkpoint(tree)
-    parts, _ = stargan2_parts(tree)
+    parts, remarks = stargan2_parts(tree)
+    assert remarks == ([NO_LANDMARKS] if high_pass else [])
     generator = stargan2.load_generator(parts["stargan2_generator"], "cpu")
     assert (generator.config.size, generator.config.high_pass) == (256, high_pass)
     mapping = stargan2.load_mapping(parts["stargan2_mapping"], "cpu")
@@ -35,4 +36,7 @@ def test_what_is_incomplete_is_named() -> None:
     encoder = {name: x for name, x in tree["style_encoder"].items() if not name.startswith("unshared")}
     with pytest.raises(BadWeights, match="with 6 blocks and 0 branches"):
         stargan2_parts({**tree, "style_encoder": encoder})
+    filtered = published("sg2_nets_ema")
+    with pytest.raises(BadWeights, match=r"hpf\.filter is no high-pass filter: its largest number is 0"):
+        stargan2_parts(filtered)
     assert not is_stargan2_checkpoint({"generator": {}, "style_encoder": {}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,16 @@ from raypipe.methods.l2m_gan import imported, load
 from raypipe.methods.l2m_gan.networks import load_l2m
 from raypipe.pipeline.import_weights import import_weights
 from raypipe.weights import open_bundle
-from tests.backbones.stargan2_layouts import published
+from tests.backbones.stargan2_landmarks import public_state, tiny_landmarks
+from tests.backbones.stargan2_layouts import published, zeros
 from tests.backbones.stylegan2_foreign_files import saved
 from tests.l2m_models import tiny_judge, tiny_network
+from tests.shared_files import oracle
 
 
-def tiny_checkpoint() -> dict[str, dict[str, Tensor]]:
+def tiny_checkpoint(*, high_pass: float = 0.0, has_landmarks: bool = False) -> dict[str, dict[str, Tensor]]:
     """An L2M-GAN checkpoint of a tiny network's numbers, in their names, with what they hold beside them."""
-    network = tiny_network(("Smiling",))
+    network = tiny_network(("Smiling",), high_pass=high_pass)
     unused = {f"attention.layers.{layer}.{kind}": torch.ones(2) for layer in (0, 2) for kind in ("weight", "bias")}
     transformer = {
         name.replace("decomposer", "transform1").replace("transformers", "transform2"): tensor
@@ -32,14 +35,15 @@ def tiny_checkpoint() -> dict[str, dict[str, Tensor]]:
     return {
         "generator": {**network.generator.state_dict(), **unused},
         "style_encoder": {**network.style_encoder.state_dict(), **transformer, **unused},
-        "fan": {},
+        **({"fan": public_state(tiny_landmarks())} if has_landmarks else {}),
     }
 
 
 def test_the_published_l2m_gan_is_read() -> None:
-    found = imported(published("l2m_nets_ema"))
+    fan = zeros(json.loads(oracle("stargan_l2m/wing_fan_layout.json").read_text()))
+    found = imported({**published("l2m_nets_ema"), "fan": fan})
     assert found is not None
-    assert set(found.parts) == {"l2m_gan", "resnet18"}
+    assert set(found.parts) == {"l2m_gan", "resnet18", "stargan2_landmarks"}
     config = found.parts["l2m_gan"].config
     assert (config["size"], config["style_dim"], config["high_pass"]) == (256, 64, 1.0)
     assert load_l2m(found.parts["l2m_gan"], "cpu").domains.names == ("not Smiling", "Smiling")
@@ -47,21 +51,28 @@ def test_the_published_l2m_gan_is_read() -> None:
 
 
 @torch.no_grad()
-def test_an_imported_model_is_the_same_model(tmp_path: Path) -> None:
-    (tmp_path / "100000_nets_ema.ckpt").write_bytes(saved(tiny_checkpoint()))
+@pytest.mark.parametrize(
+    ("high_pass", "has_landmarks", "told"), [(0.0, False, ()), (1.0, True, ()), (1.0, False, ("landmarks",))]
+)
+def test_an_imported_model_is_the_same_model(
+    tmp_path: Path, high_pass: float, has_landmarks: bool, told: tuple[str, ...]
+) -> None:
+    tree = tiny_checkpoint(high_pass=high_pass, has_landmarks=has_landmarks)
+    (tmp_path / "100000_nets_ema.ckpt").write_bytes(saved(tree))
     found = import_weights(str(tmp_path / "100000_nets_ema.ckpt"), str(tmp_path / "bundle")).found
     assert found.format == "L2M-GAN checkpoint"
-    assert [
-        word in told for word, told in zip(("Smiling", "attribute network", "landmarks"), found.remarks, strict=True)
-    ] == [True] * 3
-    part = open_bundle(str(tmp_path / "bundle")).read("l2m_gan")
-    method = load({"l2m_gan": part, "attributes": attribute_part(tiny_judge(("Smiling",)))}, "cpu")
-    network = tiny_network(("Smiling",))
+    words = ("Smiling", "attribute network", *told)
+    assert [word in remark for word, remark in zip(words, found.remarks, strict=True)] == [True] * len(words)
+    bundle = open_bundle(str(tmp_path / "bundle"))
+    parts = {name: bundle.read(name) for name in bundle.parts}
+    method = load({**parts, "attributes": attribute_part(tiny_judge(("Smiling",)))}, "cpu")
+    network = tiny_network(("Smiling",), high_pass=high_pass)
     x = torch.rand(3, 3, 32, 32)
     columns = method.represent({"image": x})
     own = stargan2.of_domain(network.style_encoder(x), columns["l2m_values"][:, 0].long())
     targets = torch.ones(3, dtype=torch.int64)
-    wanted = network.generator(x, network.transformer(own, targets)).clamp(-1, 1)
+    masks = tiny_landmarks().masks(x) if has_landmarks else ()
+    wanted = network.generator(x, network.transformer(own, targets), masks).clamp(-1, 1)
     torch.testing.assert_close(method.render(method.translate(columns, "Smiling"), x), wanted)
     unrelated, _ = network.transformer.decompose(own)
     smiling = {**columns, "l2m_values": torch.ones(3, 1)}

@@ -12,12 +12,15 @@ from torch import Tensor
 
 from raypipe.attributes import Edit
 from raypipe.backbones.attributes import attribute_part
+from raypipe.backbones.stargan2 import landmarks_part
 from raypipe.backbones.stargan2.references import ReferenceLacksAttribute
 from raypipe.contract import Columns, Query, Translator
 from raypipe.errors import ModelMismatch, UnknownAttribute, WrongUsage
 from raypipe.methods.l2m_gan.method import L2M, RELATED, STYLES, UNRELATED, VALUES, load
-from raypipe.methods.l2m_gan.networks import L2MGAN
+from raypipe.methods.l2m_gan.networks import L2MGAN, l2m_part
 from raypipe.pipeline.loading import load_method, methods_of
+from raypipe.weights import save_bundle
+from tests.backbones.stargan2_landmarks import tiny_landmarks
 from tests.l2m_models import tiny_judge, tiny_l2m, tiny_network
 from tests.methods.contract_checks import check_method
 
@@ -57,6 +60,23 @@ def test_a_bundle_gives_the_method(tmp_path: Path) -> None:
     wanted = L2M(tiny_network(), tiny_judge()).represent({"image": images()})
     for name, column in method.represent({"image": images()}).items():
         assert torch.equal(column, wanted[name])
+
+
+@torch.no_grad()
+def test_a_bundle_s_landmarks_keep_detail_in_pictures_and_nowhere_else(tmp_path: Path) -> None:
+    """They are of the face that is drawn, whatever is changed in it."""
+    network, landmarks = tiny_network(SMILE, high_pass=1.0), tiny_landmarks()
+    parts = {"l2m_gan": l2m_part(network), "attributes": attribute_part(tiny_judge(SMILE))}
+    plain = load_method("l2m_gan", save_bundle(str(tmp_path / "plain"), "plain", parts, {}), "cpu")
+    parts["stargan2_landmarks"] = landmarks_part(landmarks)
+    filtered = load_method("l2m_gan", save_bundle(str(tmp_path / "filtered"), "filtered", parts, {}), "cpu")
+    columns = filtered.represent({"image": images()})
+    for name, column in plain.represent({"image": images()}).items():
+        assert torch.equal(columns[name], column)
+    edited = filtered.edit(columns, [Edit("Smiling", 1.0)])
+    wanted = network.generator(images(), edited[UNRELATED] + edited[RELATED], landmarks.masks(images())).clamp(-1, 1)
+    torch.testing.assert_close(filtered.render(edited, images()), wanted)
+    assert float((plain.render(edited, images()) - wanted).abs().max()) > 0.01
 
 
 def test_an_edit_is_equation_8_and_9() -> None:

@@ -1,7 +1,7 @@
 """Checkpoints of L2M-GAN (rucmlcv/L2M-GAN), ``*_nets_ema.ckpt``, and torchvision's ResNet-18, as parts of a bundle.
 
 A checkpoint holds a state dict for each network: ``generator``, ``style_encoder`` (with the style transformer in it),
-``fan`` (face landmarks) and ``vgg``, which is the ResNet-18 of the perceptual loss.
+``fan`` (face landmarks, StarGAN v2's) and ``vgg``, which is the ResNet-18 of the perceptual loss.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from raypipe.backbones.perceptual.resnet18 import PART, resnet18_part_of_state
-from raypipe.backbones.stargan2.foreign import NO_LANDMARKS, generator_part_of, style_encoder_config, tensors_of
+from raypipe.backbones.stargan2.foreign import generator_part_of, landmarks_beside, style_encoder_config, tensors_of
 from raypipe.config import as_dict
 from raypipe.errors import BadWeights
 from raypipe.methods.l2m_gan.networks import KIND, L2MConfig, load_l2m
@@ -91,4 +91,5 @@ def _checkpoint(tree: Mapping[str, object]) -> Imported:
     load_l2m(parts["l2m_gan"], "cpu")
     if "vgg" in tree:
         parts[PART] = resnet18_part_of_state(tensors_of(tree, "vgg"))
-    return Imported("L2M-GAN checkpoint", parts, (NO_NAMES, NO_JUDGE, *([NO_LANDMARKS] if "fan" in tree else [])))
+    landmarks, remarks = landmarks_beside(generator, tree)
+    return Imported("L2M-GAN checkpoint", parts | landmarks, (NO_NAMES, NO_JUDGE, *remarks))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from raypipe.attributes import Edit
 from raypipe.backbones.attributes import AttributeNet, load_attributes
-from raypipe.backbones.stargan2 import of_domain
+from raypipe.backbones.stargan2 import LANDMARKS_PART, Landmarks, landmarks_for, of_domain
 from raypipe.backbones.stargan2.moves import strengths_of
 from raypipe.backbones.stargan2.references import require_faces, warn_of_others
 from raypipe.blocks.columns import finite_column, pictures
@@ -35,6 +35,9 @@ ALL_BUT = "all_but_"
 PARTS = ("l2m_gan", "attributes")
 """Of a model bundle, what ``load`` takes; the attribute network sees which domain a face is of."""
 
+OPTIONAL_PARTS = (LANDMARKS_PART,)
+"""What it takes as well where a bundle has it: with a high-pass filter, faces keep their detail there."""
+
 
 def load(parts: Mapping[str, Part], device: str | torch.device) -> L2M:
     """The method with a bundle's networks.
@@ -46,22 +49,28 @@ def load(parts: Mapping[str, Part], device: str | torch.device) -> L2M:
     network, judge = load_l2m(parts["l2m_gan"], device), load_attributes(parts["attributes"], device)
     if unknown := [name for name in network.config.attributes if name not in judge.names]:
         raise ModelMismatch(f"the model's attribute network does not know {', '.join(unknown)}: train one that does")
-    return L2M(network, judge)
+    return L2M(network, judge, landmarks_for(network.generator, parts, device))
 
 
 class L2M:
     """Codes are styles only: what is in a picture beside its style comes from the picture itself."""
 
-    def __init__(self, network: L2MGAN, judge: AttributeNet) -> None:
-        """``judge`` knows the attributes, and maybe others."""
+    def __init__(self, network: L2MGAN, judge: AttributeNet, landmarks: Landmarks | None = None) -> None:
+        """``judge`` knows the attributes, and maybe others. ``landmarks``: for a generator with a high-pass filter,
+        which is not used without them."""
         self._network, self._judge, self._domains = network, judge, network.domains
         self._places = [judge.names.index(name) for name in self._domains.attributes]
-        self._space = StyleSpace(network.domains, network.transformer)
+        self._space, self._landmarks = StyleSpace(network.domains, network.transformer), landmarks
         self._like = next(network.parameters())
 
     @property
     def attributes(self) -> tuple[str, ...]:
         return self._domains.attributes
+
+    @property
+    def size(self) -> int:
+        """Width and height of the pictures that it takes and draws."""
+        return self._network.config.size
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -179,7 +188,8 @@ class L2M:
         return _replaced(columns, Codes(unrelated, related.expand_as(unrelated), values))
 
     def render(self, columns: Columns, source: Tensor) -> Tensor:
-        """Equation 9: the faces drawn anew in their style, G(x, s_un + s_re).
+        """Equation 9: the faces drawn anew in their style, G(x, s_un + s_re); through the high-pass filter, which the
+        paper does not mention, where the model has one and a network that finds landmarks in ``source``.
 
         Raises:
             WrongUsage: ``source`` is not [n,3,s,s] with the model's s and a row for each face; or a column as in
@@ -189,7 +199,8 @@ class L2M:
         images = pictures({"source": source}, "source", self._network.config.size)
         if len(images) != len(style_ND):
             raise WrongUsage(f"{len(style_ND)} faces are drawn from as many pictures, got {len(images)}")
-        made: Tensor = self._network.generator(images, style_ND)
+        masks = self._landmarks.masks(images) if self._landmarks is not None else ()
+        made: Tensor = self._network.generator(images, style_ND, masks)
         return made.clamp(-1, 1)
 
     def _codes(self, columns: Columns) -> Codes:
