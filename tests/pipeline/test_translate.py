@@ -22,6 +22,7 @@ from tests.models import tiny_model
 from tests.pictures import fill_folder
 from tests.pipeline.encode.test_job import config_for, encode_locally
 from tests.pipeline.test_edit import tile
+from tests.stargan2_models import tiny_stargan2
 
 # The networks are not trained: they take no face for a member of any domain.
 pytestmark = pytest.mark.filterwarnings("ignore:a reference for")
@@ -115,6 +116,22 @@ def test_the_command_writes_the_picture(model: Path, files: list[Path], tmp_path
         app([*arguments, "--seed", "3", "--out", str(out)], standalone_mode=False)
     with pytest.raises(WrongUsage, match=r"must end in \.png"):
         app([*arguments, "--out", "out.jpg"], standalone_mode=False)
+
+
+def test_styles_are_drawn_by_a_seed(files: list[Path], tmp_path: Path) -> None:
+    """Seed 0 where only the label is given, another one with every seed, and the same picture with the same."""
+    tiny_stargan2(tmp_path / "model")
+
+    def made(*options: str) -> bytes:
+        out = tmp_path / "out.png"
+        arguments = ["translate", str(files[0]), "--to", "Smiling, Male", "--model", str(tmp_path / "model")]
+        assert not app([*arguments, *options, "--out", str(out)], standalone_mode=False)
+        return out.read_bytes()
+
+    by_seed = made("--seed", "3")
+    assert made("--seed", "3") == by_seed != made("--seed", "0") == made()
+    with pytest.raises(WrongUsage, match="a style comes from one of them"):
+        made("--seed", "3", "--reference", str(files[1]))
 
 
 def test_the_command_says_if_a_reference_seems_to_be_of_another_domain(

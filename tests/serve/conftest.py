@@ -14,7 +14,7 @@ from tests.pipeline.search.small_collection import SmallCollection, make_collect
 from tests.serve.api_server import ApiServer
 from tests.serve.browser import chromium
 from tests.serve.featured import Featured, make_featured
-from tests.serve.translated import Sampling, make_translating
+from tests.serve.translated import make_sampling, make_translating
 
 
 @pytest.fixture(scope="session")
@@ -67,13 +67,10 @@ def translating_api(translating: Featured) -> Iterator[ApiServer]:
 
 
 @pytest.fixture(scope="session")
-def sampling_api(translating: Featured) -> Iterator[ApiServer]:
-    """As ``translating_api``, but its method draws styles."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr("raypipe.methods.l2m_gan.method.L2M", Sampling)
-    for server in _served(translating.index, translating.model):
-        patch.undo()  # its methods are loaded
-        yield server
+def sampling_api(featured: Featured, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """As ``translating_api``, but its translator draws styles."""
+    sampling = make_sampling(tmp_path_factory.mktemp("sampling"), featured)
+    yield from _served(sampling.index, sampling.model)
 
 
 @pytest.fixture(scope="module")

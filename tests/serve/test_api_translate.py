@@ -27,7 +27,7 @@ from tests.serve.featured import METHOD as TRANSFERRING
 from tests.serve.featured import Featured
 from tests.serve.test_api_pictures import MADE_BY_A_MODEL, RECORD, description_in
 from tests.serve.test_api_transfer import drawn, problem
-from tests.serve.translated import DOMAINS, METHOD, UNJUDGED
+from tests.serve.translated import DOMAINS, METHOD, SAMPLING, UNJUDGED
 
 pytestmark = UNJUDGED
 
@@ -52,7 +52,7 @@ def test_what_is_offered_is_told(translating_api: ApiServer, sampling_api: ApiSe
     assert (by_name[METHOD]["domains"], by_name[METHOD]["samples_styles"]) == (DOMAINS, False)
     assert (by_name[TRANSFERRING]["domains"], by_name[TRANSFERRING]["samples_styles"]) == ([], False)
     told = sampling_api.client.get("/v1/methods").json()["methods"]
-    assert [method["name"] for method in told if method["samples_styles"]] == [METHOD]
+    assert [method["name"] for method in told if method["samples_styles"]] == [SAMPLING]
 
 
 def test_a_translation_is_the_method_s_to_the_pixel(translating_api: ApiServer, translating_searcher: Searcher) -> None:
@@ -84,6 +84,13 @@ def test_styles_are_drawn_by_a_seed_where_the_method_draws_them(sampling_api: Ap
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert not np.array_equal(first, none)
+    assert np.array_equal(none, drawn(ask(sampling_api, seed=0)))
+
+
+def test_the_picture_tells_the_seed(sampling_api: ApiServer) -> None:
+    record = json.loads(description_in(ask(sampling_api, seed=2**40).content)[RECORD])
+    assert record["translated"] == {"domain": DOMAIN, "reference": None, "seed": 2**40}
+    assert record["method"] == SAMPLING
 
 
 @pytest.mark.parametrize(("kind", "format"), [("png", "PNG"), ("jpeg", "JPEG"), ("webp", "WEBP")])
