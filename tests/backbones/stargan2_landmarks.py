@@ -1,10 +1,11 @@
-"""Tiny networks of face landmarks with random weights, in our names and in those of public checkpoints."""
+"""Tiny networks of face landmarks with random weights, in our names and in those of public checkpoints; and those."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from raypipe.backbones import stargan2
 from raypipe.backbones.stargan2 import Landmarks, LandmarksConfig
 
 PUBLIC_NAMES = {
@@ -48,3 +49,13 @@ def public_state(network: Landmarks) -> dict[str, Tensor]:
         ours = next(layer for layer in PUBLIC_NAMES if name.startswith(layer + "."))
         state[PUBLIC_NAMES[ours] + name.removeprefix(ours)] = tensor
     return state
+
+
+def public_checkpoint(*, high_pass: float = 1.0) -> dict[str, dict[str, Tensor]]:
+    """A tiny StarGAN v2's of 32 px and two domains, untrained, without landmarks."""
+    sizes = {"size": 32, "style_dim": 4, "first_width": 4, "max_width": 8}
+    return {
+        "generator": stargan2.Generator(stargan2.GeneratorConfig(**sizes, high_pass=high_pass)).state_dict(),
+        "mapping_network": stargan2.MappingNetwork(stargan2.MappingConfig(style_dim=4, hidden=8)).state_dict(),
+        "style_encoder": stargan2.StyleEncoder(stargan2.StyleEncoderConfig(**sizes)).state_dict(),
+    }

@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from raypipe.backbones import stargan2
-from raypipe.backbones.stargan2.foreign import NO_LANDMARKS, is_stargan2_checkpoint, stargan2_parts
+from raypipe.backbones.stargan2.foreign import (
+    NO_LANDMARKS,
+    NO_METHOD,
+    NO_NAMES,
+    is_stargan2_checkpoint,
+    stargan2_parts,
+)
 from raypipe.errors import BadWeights
 from tests.backbones.stargan2_layouts import published
 
@@ -18,12 +24,13 @@ def test_the_published_stargan2_is_read(name: str, high_pass: float, domains: in
         tree["generator"]["hpf.filter"] = torch.tensor([[-1.0, -1, -1], [-1, 8, -1], [-1, -1, -1]]) / high_pass
     assert is_stargan2_checkpoint(tree)
     parts, remarks = stargan2_parts(tree)
-    assert remarks == ([NO_LANDMARKS] if high_pass else [])
+    assert remarks == ([NO_NAMES, NO_LANDMARKS] if high_pass else [NO_METHOD])
     generator = stargan2.load_generator(parts["stargan2_generator"], "cpu")
     assert (generator.config.size, generator.config.high_pass) == (256, high_pass)
     mapping = stargan2.load_mapping(parts["stargan2_mapping"], "cpu")
     assert mapping(torch.zeros(1, 16)).shape == (1, domains, 64)
-    assert stargan2.load_style_encoder(parts["stargan2_style_encoder"], "cpu").config.domains == domains
+    encoder = stargan2.load_style_encoder(parts["stargan2_style_encoder"], "cpu").config
+    assert (encoder.domains, encoder.attributes) == (domains, ("Male",) if high_pass else ())
 
 
 def test_what_is_incomplete_is_named() -> None:

@@ -11,28 +11,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raypipe.backbones import stargan2
-from raypipe.backbones.stargan2.foreign import NO_LANDMARKS, stargan2_parts
+from raypipe.backbones.stargan2.foreign import NO_LANDMARKS, NO_NAMES, stargan2_parts
 from raypipe.backbones.stargan2.landmark_masks import masks_of
 from raypipe.backbones.stargan2.landmarks import Block, Hourglass, PlacedConv
 from raypipe.errors import BadWeights, WrongUsage
 from raypipe.weights import open_bundle, save_bundle
-from tests.backbones.stargan2_landmarks import public_state, tiny_landmarks
+from tests.backbones.stargan2_landmarks import public_checkpoint, public_state, tiny_landmarks
 from tests.backbones.stargan2_layouts import published, zeros
 from tests.shared_files import oracle
 
 
 def faces(size: int = 48) -> Tensor:
     return torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
-
-
-def checkpoint(*, size: int = 32, high_pass: float = 1.0) -> dict[str, dict[str, Tensor]]:
-    """A tiny StarGAN v2's; the numbers do not matter."""
-    sizes = {"size": size, "style_dim": 4, "first_width": 4, "max_width": 8}
-    return {
-        "generator": stargan2.Generator(stargan2.GeneratorConfig(**sizes, high_pass=high_pass)).state_dict(),
-        "mapping_network": stargan2.MappingNetwork(stargan2.MappingConfig(style_dim=4, hidden=8)).state_dict(),
-        "style_encoder": stargan2.StyleEncoder(stargan2.StyleEncoderConfig(**sizes)).state_dict(),
-    }
 
 
 def test_a_block_is_three_steps_side_by_side_and_a_shortcut() -> None:
@@ -116,21 +106,21 @@ def test_the_published_layout_is_ours() -> None:
     tree["generator"]["hpf.filter"] = torch.full((3, 3), 8.0)
     parts, remarks = stargan2_parts({**tree, "fan": fan})
     assert stargan2.load_landmarks(parts["stargan2_landmarks"], "cpu").config == stargan2.LandmarksConfig()
-    assert remarks == []
+    assert remarks == [NO_NAMES]
 
 
 def test_a_checkpoint_with_landmarks_keeps_them() -> None:
-    parts, remarks = stargan2_parts({**checkpoint(), "fan": public_state(tiny_landmarks())})
-    assert remarks == []
+    parts, remarks = stargan2_parts({**public_checkpoint(), "fan": public_state(tiny_landmarks())})
+    assert remarks == [NO_NAMES]
     network = stargan2.load_landmarks(parts["stargan2_landmarks"], "cpu")
     assert torch.equal(network(faces()), tiny_landmarks()(faces()))
 
 
 def test_without_a_filter_or_landmarks_there_is_no_part() -> None:
-    parts, remarks = stargan2_parts(checkpoint())
-    assert ("stargan2_landmarks" in parts, remarks) == (False, [NO_LANDMARKS])
-    parts, remarks = stargan2_parts({**checkpoint(high_pass=0.0), "fan": public_state(tiny_landmarks())})
-    assert ("stargan2_landmarks" in parts, remarks) == (False, [])
+    parts, remarks = stargan2_parts(public_checkpoint())
+    assert ("stargan2_landmarks" in parts, remarks) == (False, [NO_NAMES, NO_LANDMARKS])
+    parts, remarks = stargan2_parts({**public_checkpoint(high_pass=0.0), "fan": public_state(tiny_landmarks())})
+    assert ("stargan2_landmarks" in parts, remarks) == (False, [NO_NAMES])
 
 
 def test_only_a_filter_gets_landmarks() -> None:
@@ -144,14 +134,17 @@ def test_what_cannot_be_is_named() -> None:
     fan = public_state(tiny_landmarks())
     del fan["m0.b1_1.bn2.bias"]
     with pytest.raises(BadWeights, match=r"missing: hourglass\.inside\.beside\.bn2\.bias"):
-        stargan2_parts({**checkpoint(), "fan": fan})
+        stargan2_parts({**public_checkpoint(), "fan": fan})
     with pytest.raises(BadWeights, match=r"unknown: m1\.coordconv\.conv\.weight"):
         stargan2_parts(
-            {**checkpoint(), "fan": {**public_state(tiny_landmarks()), "m1.coordconv.conv.weight": fan["l0.bias"]}}
+            {
+                **public_checkpoint(),
+                "fan": {**public_state(tiny_landmarks()), "m1.coordconv.conv.weight": fan["l0.bias"]},
+            }
         )
     with pytest.raises(BadWeights, match=r"l0\.weight is missing"):
-        stargan2_parts({**checkpoint(), "fan": {}})
+        stargan2_parts({**public_checkpoint(), "fan": {}})
     with pytest.raises(BadWeights, match="width must be a multiple of 16, got 24"):
-        stargan2_parts({**checkpoint(), "fan": {"l0.weight": torch.zeros(99, 24, 1, 1)}})
+        stargan2_parts({**public_checkpoint(), "fan": {"l0.weight": torch.zeros(99, 24, 1, 1)}})
     with pytest.raises(WrongUsage, match="depth must be from 1 to 6, got 7"):
         stargan2.LandmarksConfig(depth=7)

@@ -15,6 +15,7 @@ from raypipe import catalog
 from raypipe.attributes import Edit
 from raypipe.backbones import stargan2
 from raypipe.backbones.attributes import attribute_part
+from raypipe.backbones.stargan2.foreign import stargan2_parts
 from raypipe.backbones.stargan2.recipe import Config, build_recipe
 from raypipe.backbones.stargan2.references import ReferenceLacksAttribute
 from raypipe.contract import Columns, DataFacts, Query, Site, Translator
@@ -22,6 +23,7 @@ from raypipe.errors import ModelMismatch, UnknownAttribute, WrongUsage
 from raypipe.methods.stargan_v2.method import STYLE, STYLES, VALUES, StarGAN2, load
 from raypipe.methods.stargan_v2.networks import StarGAN2Networks
 from raypipe.pipeline.loading import load_method, methods_of
+from tests.backbones.stargan2_landmarks import public_checkpoint, public_state, tiny_landmarks
 from tests.l2m_models import tiny_judge
 from tests.methods.contract_checks import check_method
 from tests.stargan2_models import parts_of, tiny_networks, tiny_stargan2
@@ -71,6 +73,22 @@ def test_a_bundle_gives_the_method(tmp_path: Path) -> None:
     wanted = StarGAN2(tiny_networks(), tiny_judge()).represent({"image": images()})
     for name, column in method.represent({"image": images()}).items():
         assert torch.equal(column, wanted[name])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("has_landmarks", [False, True])
+def test_a_public_checkpoint_gives_the_method(has_landmarks: bool) -> None:
+    """With landmarks pictures are drawn through the generator's high-pass filter."""
+    torch.manual_seed(0)
+    tree = public_checkpoint(high_pass=1.0) | ({"fan": public_state(tiny_landmarks())} if has_landmarks else {})
+    parts, _ = stargan2_parts(tree)
+    method = load({**parts, "attributes": attribute_part(tiny_judge(("Male",)))}, "cpu")
+    assert method.domains == ("not Male", "Male")
+    face = images(2)
+    columns = method.represent({"image": face})
+    masks = tiny_landmarks().masks(face) if has_landmarks else ()
+    generator = stargan2.load_generator(parts["stargan2_generator"], "cpu")
+    torch.testing.assert_close(method.render(columns, face), generator(face, columns[STYLE], masks).clamp(-1, 1))
 
 
 def test_what_the_recipe_makes_is_what_the_method_takes() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -37,6 +38,11 @@ FILTER = "hpf.filter"
 CENTRE = 8.0
 """Of the high-pass filter before it is divided."""
 
+ATTRIBUTES = ("Male",)
+"""Of the published checkpoint of CelebA-HQ, whose domains are female and male. Those of AFHQ are three animals."""
+
+NO_NAMES = f"the file does not say what its 2 domains are of: taken for {ATTRIBUTES[0]}"
+NO_METHOD = "the file does not say what its domains are of, and they are not 2: no method can draw with it"
 NO_LANDMARKS = "there is no network of face landmarks: pictures are drawn without the high-pass filter"
 
 LANDMARK_LAYERS = {
@@ -61,13 +67,16 @@ def is_stargan2_checkpoint(tree: object) -> bool:
 
 def stargan2_parts(tree: Mapping[str, object]) -> tuple[dict[str, Part], list[str]]:
     """A checkpoint's content as ``stargan2_generator``, ``stargan2_mapping``, ``stargan2_style_encoder`` and, where it
-    has them, ``stargan2_landmarks``; and remarks on what is missing.
+    has them, ``stargan2_landmarks``; and remarks on what it lacks.
 
     Raises:
         BadWeights: a network is incomplete, or of sizes that StarGAN v2 cannot have.
     """
     encoder = tensors_of(tree, "style_encoder")
     encoder_config = style_encoder_config(encoder)
+    is_named = encoder_config.domains == 2 ** len(ATTRIBUTES)
+    if is_named:
+        encoder_config = replace(encoder_config, attributes=ATTRIBUTES)
     parts = {
         "stargan2_generator": generator_part_of(tensors_of(tree, "generator"), encoder_config.size),
         "stargan2_mapping": _mapping_part_of(tensors_of(tree, "mapping_network")),
@@ -75,7 +84,7 @@ def stargan2_parts(tree: Mapping[str, object]) -> tuple[dict[str, Part], list[st
     }
     load_style_encoder(parts["stargan2_style_encoder"], "cpu")
     landmarks, remarks = landmarks_beside(parts["stargan2_generator"], tree)
-    return parts | landmarks, remarks
+    return parts | landmarks, [NO_NAMES if is_named else NO_METHOD, *remarks]
 
 
 def landmarks_beside(generator: Part, tree: Mapping[str, object]) -> tuple[dict[str, Part], list[str]]:

@@ -57,7 +57,7 @@ def masks_of(heat_maps: Tensor) -> list[Tensor]:
     """Heat maps [n, 98, h, w] -> two masks [n, 1, 256, 256] in [0, 1]: of all parts, and of the middle of the face,
     without chin, eyebrows and lips."""
     # A face at a time: the enlarged maps of one are 25 MB.
-    pairs = [_masks_of_face(one) for one in heat_maps.split(1)]
+    pairs = [_masks_of_face(one) for one in heat_maps.unsqueeze(1)]
     return [torch.cat(masks) for masks in zip(*pairs, strict=True)]
 
 

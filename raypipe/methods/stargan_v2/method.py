@@ -175,7 +175,8 @@ class StarGAN2:
         return {**columns, STYLE: style_ND.expand_as(own_ND), VALUES: values}
 
     def render(self, columns: Columns, source: Tensor) -> Tensor:
-        """The faces drawn anew in their style, G(x, s).
+        """The faces drawn anew in their style, G(x, s); through the high-pass filter where the model has one and a
+        network that finds landmarks in ``source``.
 
         Raises:
             WrongUsage: ``source`` is not [n,3,s,s] with the model's s and a row for each face; or a column as in
@@ -185,7 +186,9 @@ class StarGAN2:
         images = pictures({"source": source}, "source", self._networks.size)
         if len(images) != len(style_ND):
             raise WrongUsage(f"{len(style_ND)} faces are drawn from as many pictures, got {len(images)}")
-        made: Tensor = self._networks.generator(images, style_ND)
+        landmarks = self._networks.landmarks
+        masks = landmarks.masks(images) if landmarks is not None else ()
+        made: Tensor = self._networks.generator(images, style_ND, masks)
         return made.clamp(-1, 1)
 
     def _drawn(self, seed: int) -> Tensor:

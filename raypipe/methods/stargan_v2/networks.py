@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import torch
 
 from raypipe.backbones.stargan2 import (
+    LANDMARKS_PART,
     Generator,
+    Landmarks,
     MappingNetwork,
     StyleEncoder,
+    landmarks_for,
     load_generator,
     load_mapping,
     load_style_encoder,
@@ -20,15 +23,18 @@ from raypipe.weights import Part
 
 GENERATOR, MAPPING, STYLE_ENCODER = "stargan2_generator", "stargan2_mapping", "stargan2_style_encoder"
 PARTS = (GENERATOR, MAPPING, STYLE_ENCODER)
+OPTIONAL_PARTS = (LANDMARKS_PART,)
 
 
 @dataclass(frozen=True, eq=False)
 class StarGAN2Networks:
-    """A generator, and where its styles come from: noise and pictures."""
+    """A generator, and where its styles come from: noise and pictures. ``landmarks``: for a generator with a high-pass
+    filter, which is not used without them."""
 
     generator: Generator
     mapping: MappingNetwork
     style_encoder: StyleEncoder
+    landmarks: Landmarks | None = None
 
     def __post_init__(self) -> None:
         """Raises:
@@ -76,8 +82,10 @@ def load_networks(parts: Mapping[str, Part], device: str | torch.device) -> Star
         BadWeights: a part is of another kind, or damaged.
         ModelMismatch: as ``StarGAN2Networks``.
     """
+    generator = load_generator(parts[GENERATOR], device)
     return StarGAN2Networks(
-        load_generator(parts[GENERATOR], device),
+        generator,
         load_mapping(parts[MAPPING], device),
         load_style_encoder(parts[STYLE_ENCODER], device),
+        landmarks_for(generator, parts, device),
     )
