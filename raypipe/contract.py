@@ -203,6 +203,20 @@ class Faces:
     test: Columns
 
 
+@dataclass(frozen=True)
+class Rival:
+    """Another model or method that edits pictures, to compare with.
+
+    Attributes:
+        attributes: what it edits.
+        edited: pictures [n,3,s,s] in [-1,1], an attribute of these and a sign, +1.0 to have it or -1.0 not to -> the
+            same pictures edited, of the rival's own size.
+    """
+
+    attributes: tuple[str, ...]
+    edited: Callable[[Tensor, str, float], Tensor]
+
+
 @runtime_checkable
 class Recipe(Protocol):
     """How something is trained, one step at a time. Loop, data, logs and checkpoints belong to ``pipeline.train``.

@@ -46,6 +46,10 @@ def evaluate_command(
         list[str] | None,
         typer.Option(help="Models with an encoder and an identity network; several times: the last that has a part."),
     ] = None,
+    rival: Annotated[
+        list[str] | None,
+        typer.Option(help="Compare edits with another's: NAME=MODEL:METHOD, or NAME=MODEL:METHOD@STRENGTH."),
+    ] = None,
     out: Annotated[str, typer.Option(help="For report.json, run.json and curves: a folder or any fsspec URI.")] = "",
     limit: Annotated[int, typer.Option(min=0, help="At most so many faces in all; 0 = no limit.")] = 0,
     seed: Annotated[int, typer.Option(help="Which faces are fitted with, and which are searched.")] = 0,
@@ -62,6 +66,7 @@ def evaluate_command(
         "method": method,
         "data": {"labels": labels} | ({"uri": data} if data else {"uri": MADE_UP, "correlated": True}),
         "models": model or ["small"],
+        "rivals": rival or [],
         "out": out,
         "limit": limit,
         "seed": seed,

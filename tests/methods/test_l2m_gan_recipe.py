@@ -191,13 +191,55 @@ def test_a_warm_start_begins_with_the_given_networks() -> None:
     for batch in batches(2):
         trained.step(batch)
     parts = trained.export() | attributes_part()
-    begun = build(dataclasses.replace(TINY, warm_start=True, style_dim=3), parts=parts)
+    begun = build(dataclasses.replace(TINY, warm_start=True, style_dim=3, attributes=()), parts=parts)
+    assert begun.average.config.attributes == TINY.attributes
     for name, tensor in begun.average.state_dict().items():
         assert torch.equal(tensor, parts["l2m_gan"].tensors[name])
     for name, part in begun.export().items():
         assert not differing(part, parts[name])
     begun.step(batches(1)[0])
     assert not differing(parts["l2m_gan"], trained.export()["l2m_gan"])  # what is given stays as it is
+
+
+def test_a_warm_start_for_other_attributes_keeps_what_does_not_depend_on_them() -> None:
+    given = build()
+    parts = given.export() | attributes_part()
+    begun = build(dataclasses.replace(TINY, warm_start=True, attributes=("Hat",)), parts=parts)
+    assert begun.average.domains.names == ("not Hat", "Hat")
+    taken, new = given.average.state_dict(), begun.average.state_dict()
+    same = {name for name, tensor in new.items() if name in taken and torch.equal(tensor, taken[name])}
+    changed = {name for name in new if name not in same}
+    assert {name.split(".")[0] for name in same if "bias" not in name} == {"generator", "style_encoder"}
+    assert all(name.startswith(("style_encoder.unshared", "transformer")) for name in changed)
+    last = [name for name, tensor in begun.discriminator.state_dict().items() if len(tensor) == 2]
+    assert len(last) == 2
+    for name, tensor in begun.discriminator.state_dict().items():
+        assert name in last or torch.equal(tensor, given.discriminator.state_dict()[name])
+
+
+def test_at_the_beginning_the_discriminator_alone_learns_to_tell_domains_apart() -> None:
+    recipe = build(dataclasses.replace(TINY, discriminator_steps=1, mirror=False, shift=0.0))
+    twin = build(dataclasses.replace(TINY, mirror=False, shift=0.0))
+    (batch,) = batches(1)
+    told = recipe.step(batch)
+    assert set(told) == {"d_loss", "mismatch"}
+    source = (2 * batch["labels"][:, 2] + batch["labels"][:, 1]).long()
+    logits, is_own = twin.discriminator(batch["image"]), F.one_hot(source, 4).bool()
+    torch.testing.assert_close(told["d_loss"], F.softplus(-logits[is_own]).mean())
+    torch.testing.assert_close(told["mismatch"], F.softplus(logits[~is_own]).mean())
+    assert not differing(recipe.export()["l2m_gan"], twin.export()["l2m_gan"])
+    assert differing(recipe.export()["l2m_gan_discriminator"], twin.export()["l2m_gan_discriminator"])
+    assert {"cycle", "r1"} <= recipe.step(batch).keys()
+
+
+def test_faces_of_other_domains_are_called_fake() -> None:
+    plain, matched = (build(dataclasses.replace(TINY, mismatch_weight=weight)) for weight in (0.0, 3.0))
+    (batch,) = batches(1)
+    without, told = plain.step(batch), matched.step(batch)
+    assert "mismatch" not in without
+    torch.testing.assert_close(told["d_loss"], without["d_loss"])
+    assert told["mismatch"] > 0
+    assert differing(matched.export()["l2m_gan_discriminator"], plain.export()["l2m_gan_discriminator"])
 
 
 def test_numbers_and_samples_of_held_out_faces() -> None:

@@ -1,8 +1,20 @@
 """Facial attributes changed by label, with a strength, or after another face; search by what else a face is."""
 
 from raypipe.methods.l2m_gan.config import L2MGANConfig as Config
+from raypipe.methods.l2m_gan.evaluation import EVALUATION_NEEDS, EvaluationConfig, evaluate_beside
 from raypipe.methods.l2m_gan.foreign import imported
 from raypipe.methods.l2m_gan.method import OPTIONAL_PARTS, PARTS, load
 from raypipe.methods.l2m_gan.recipe import build_recipe, columns
 
-__all__ = ["OPTIONAL_PARTS", "PARTS", "Config", "build_recipe", "columns", "imported", "load"]
+__all__ = [
+    "EVALUATION_NEEDS",
+    "OPTIONAL_PARTS",
+    "PARTS",
+    "Config",
+    "EvaluationConfig",
+    "build_recipe",
+    "columns",
+    "evaluate_beside",
+    "imported",
+    "load",
+]

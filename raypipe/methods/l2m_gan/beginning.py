@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import copy
+from dataclasses import replace
+
+from torch import nn
 
 from raypipe.backbones.stargan2 import Discriminator, DiscriminatorConfig, load_discriminator
 from raypipe.backbones.stargan2.layers import he_initialise
@@ -13,54 +15,66 @@ from raypipe.methods.l2m_gan.networks import L2MGAN, L2MConfig, load_l2m
 
 PART, DISCRIMINATOR_PART = "l2m_gan", "l2m_gan_discriminator"
 
+OF_DOMAINS = ("style_encoder.unshared.", "transformer.")
+"""What tensors' names begin with that depend on the domains."""
+
 
 def networks(config: L2MGANConfig, site: Site) -> tuple[L2MGAN, Discriminator]:
-    """New ones by He's initialisation, or with ``warm_start`` the model's, as far as it has them.
+    """New ones by He's initialisation, or with ``warm_start`` the model's, as far as it has them: for other attributes
+    than the model's all of it that does not depend on domains.
 
     Raises:
         WrongUsage: an attribute that the data or the model's attribute network does not have, a size that cannot be, or
             a warm start without networks, or with those of other data.
     """
-    network = _given(site) if config.warm_start else _new(config, site)
-    if missing := [name for name in network.config.attributes if name not in site.data.attributes]:
+    given = _given(site) if config.warm_start else None
+    attributes = config.attributes or (given.config.attributes if given else site.data.attributes)
+    if missing := [name for name in attributes if name not in site.data.attributes]:
         raise WrongUsage(
             f"the data has no label {', '.join(missing)} with faces of 0 and faces of 1; it has: "
             f"{', '.join(site.data.attributes) or 'none'}"
         )
-    _require_known(network.config.attributes, site)
-    sizes = network.config
+    sizes = replace(given.config, attributes=attributes) if given else _sizes(config, attributes, site)
+    _require_known(attributes, site)
     if site.data.size != sizes.size:
         raise WrongUsage(f"the model to start with is for {sizes.size} px, and the data is of {site.data.size} px")
+    network = L2MGAN(sizes)
+    he_initialise(network)
     discriminator = Discriminator(
         DiscriminatorConfig(
             size=sizes.size, domains=len(network.domains), first_width=sizes.first_width, max_width=sizes.max_width
         )
     )
     he_initialise(discriminator)
-    if config.warm_start and DISCRIMINATOR_PART in site.parts:
-        discriminator = copy.deepcopy(load_discriminator(site.parts[DISCRIMINATOR_PART], site.device)).train()
+    if given:
+        _take(network, given, but=() if given.config == sizes else OF_DOMAINS)
+    if given and DISCRIMINATOR_PART in site.parts:
+        judge = load_discriminator(site.parts[DISCRIMINATOR_PART], "cpu")
+        _take(discriminator, judge, but=() if given.config == sizes else (f"main.{len(judge.main) - 1}.",))
     return network.to(site.device), discriminator.to(site.device)
 
 
-def _new(config: L2MGANConfig, site: Site) -> L2MGAN:
-    network = L2MGAN(
-        L2MConfig(
-            attributes=config.attributes or site.data.attributes,
-            size=site.data.size,
-            style_dim=config.style_dim,
-            first_width=config.first_width,
-            max_width=config.max_width,
-        )
+def _sizes(config: L2MGANConfig, attributes: tuple[str, ...], site: Site) -> L2MConfig:
+    return L2MConfig(
+        attributes=attributes,
+        size=site.data.size,
+        style_dim=config.style_dim,
+        first_width=config.first_width,
+        max_width=config.max_width,
     )
-    he_initialise(network)
-    return network
 
 
 def _given(site: Site) -> L2MGAN:
-    """A copy: a loaded network shares its tensors with the part, which is the site's."""
     if PART not in site.parts:
         raise WrongUsage(f"a warm start needs a model with a part {PART!r}; parts: {', '.join(site.parts) or 'none'}")
-    return copy.deepcopy(load_l2m(site.parts[PART], site.device)).train()
+    return load_l2m(site.parts[PART], "cpu")
+
+
+def _take(network: nn.Module, given: nn.Module, *, but: tuple[str, ...]) -> None:
+    """Weights of another network, but for tensors whose names begin so: those stay as they are."""
+    kept = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(but)}
+    taken = {name: tensor for name, tensor in given.state_dict().items() if not name.startswith(but)}
+    network.load_state_dict({**taken, **kept})
 
 
 def _require_known(attributes: tuple[str, ...], site: Site) -> None:

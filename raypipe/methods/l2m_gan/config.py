@@ -20,7 +20,8 @@ class L2MGANConfig:
         batch: pictures of the global batch.
         accumulate: passes whose gradients make one step, to save memory.
         attributes: of the data's, all of them if empty; the domains are all combinations of their values.
-        warm_start: begin with the model's networks, for their attributes and sizes.
+        warm_start: begin with the model's networks, of their sizes; for their attributes, or for ``attributes`` with
+            all of them that does not depend on domains.
         balanced: real faces weigh in the discriminator's loss as if all domains were equally frequent, as targets are.
             StarGAN v2 draws them so.
         mirror: whether half of the pictures are mirrored.
@@ -31,6 +32,10 @@ class L2MGANConfig:
         orthogonality: equation 6 (``l1``), or by inner products (``inner``), or only the first of them (``single``).
         reconstruction_weight: of the mean absolute difference of a face and the same face drawn in its own style. The
             paper has no such loss; short trainings learn to draw faces much earlier with it.
+        mismatch_weight: of real faces that the branches of other domains are to call fake. The paper has no such loss;
+            with it the discriminator learns early what tells domains apart.
+        discriminator_steps: steps at the beginning in which the discriminator alone learns, from real faces: to tell
+            domains apart, as by ``mismatch_weight``. The paper has none.
         r1_weight: of half the squared gradient of the discriminator at real pictures. The paper does not mention it,
             StarGAN v2 does.
         ema_half_life_images: of the averaged networks; the default is a decay of 0.999 a step of 8.
@@ -58,6 +63,8 @@ class L2MGANConfig:
     orthogonality_weight: float = 1.0
     orthogonality: str = "l1"
     reconstruction_weight: float = 0.0
+    mismatch_weight: float = 0.0
+    discriminator_steps: int = 0
     r1_weight: float = 1.0
     ema_half_life_images: float = 5_542.0
     evaluated_faces: int = 2_000
@@ -79,9 +86,9 @@ class L2MGANConfig:
 
 _RANGES = (
     dict.fromkeys(("batch", "accumulate", "style_dim", "max_width"), Range(least=1))
-    | dict.fromkeys(("steps", "first_width", "weight_decay", "r1_weight"), Range(least=0))
+    | dict.fromkeys(("steps", "first_width", "weight_decay", "r1_weight", "discriminator_steps"), Range(least=0))
     | dict.fromkeys(("cycle_weight", "style_weight", "perceptual_weight"), Range(least=0))
-    | dict.fromkeys(("orthogonality_weight", "reconstruction_weight"), Range(least=0))
+    | dict.fromkeys(("orthogonality_weight", "reconstruction_weight", "mismatch_weight"), Range(least=0))
     | dict.fromkeys(("learning_rate", "ema_half_life_images"), Range(above=0))
     | {"shift": Range(least=0, below=1), "evaluated_faces": Range(least=2)}
 )

@@ -26,7 +26,7 @@ from raypipe.contract import Columns, Site
 from raypipe.methods.l2m_gan.beginning import DISCRIMINATOR_PART, PART, networks
 from raypipe.methods.l2m_gan.config import L2MGANConfig
 from raypipe.methods.l2m_gan.frequencies import Frequencies
-from raypipe.methods.l2m_gan.losses import ORTHOGONALITY, distance
+from raypipe.methods.l2m_gan.losses import ORTHOGONALITY, distance, mismatch
 from raypipe.methods.l2m_gan.networks import l2m_part
 from raypipe.weights import Part
 
@@ -96,6 +96,9 @@ class L2MGANRecipe:
         self._frequencies.count(sources, self._site.share, step=self._done, batch=config.batch)
         targets = draws.integers(0, len(self.average.domains), len(images))
         passes = Examples(images, sources, targets).passes(config.accumulate)
+        if self._done < config.discriminator_steps:
+            self._done += 1
+            return self._learned(self._discriminator, passes, self._classifier_losses)
         numbers = self._learned(self._discriminator, passes, self._discriminator_losses)
         numbers |= self._learned(self._network, passes, self._network_losses)
         self._done += 1
@@ -187,17 +190,29 @@ class L2MGANRecipe:
             with torch.no_grad():
                 own_ND = of_domain(network.style_encoder(examples.images), examples.sources)
                 fakes = self._draw(examples.images, network.transformer(own_ND, examples.targets))
-            real_logits = of_domain(discriminator(reals), examples.sources)
+            all_logits = discriminator(reals)
+            real_logits = of_domain(all_logits, examples.sources)
             fake_logits = of_domain(discriminator(fakes), examples.targets)
         of_reals = (
             self._frequencies.weights(examples.sources) if self._config.balanced else torch.ones_like(real_logits)
         )
         loss = (of_reals * F.softplus(-real_logits.float())).mean() + F.softplus(fake_logits.float()).mean()
         losses = {"total": loss, "d_loss": loss}
+        if self._config.mismatch_weight:
+            losses["mismatch"] = mismatch(all_logits.float(), examples.sources)
+            losses["total"] = losses["total"] + self._config.mismatch_weight * losses["mismatch"]
         if weight:
             losses["r1"] = (of_reals * r1_penalties(real_logits, reals)).mean()
-            losses["total"] = loss + 0.5 * weight * losses["r1"]
+            losses["total"] = losses["total"] + 0.5 * weight * losses["r1"]
         return losses
+
+    def _classifier_losses(self, examples: Examples) -> dict[str, Tensor]:
+        """What the discriminator learns of real faces alone."""
+        with self._precision():
+            logits_NK = self.discriminator(examples.images).float()
+        own = F.softplus(-of_domain(logits_NK, examples.sources)).mean()
+        others = mismatch(logits_NK, examples.sources)
+        return {"total": own + others, "d_loss": own, "mismatch": others}
 
     def _network_losses(self, examples: Examples) -> dict[str, Tensor]:
         """Equation 7, and how far a face in its own style is from itself."""

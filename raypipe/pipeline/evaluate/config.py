@@ -20,6 +20,8 @@ class EvaluateConfig:
         data: images and labels; made-up faces if none are given. Pictures are read in the encoder's size, or in
             ``data.size`` where that is larger: an identity network then sees more. ``data.held_out`` has no meaning.
         models: of parts of one name the last model's counts: an encoder, an identity network, ...
+        rivals: other methods and models that edit, for methods that compare theirs with such: ``NAME=MODEL:METHOD``, or
+            ``NAME=MODEL:METHOD@STRENGTH`` where the whole edit is not of strength 1.
         limit: at most so many faces in all; 0 = no limit.
         seed: which faces go where.
     """
@@ -27,6 +29,7 @@ class EvaluateConfig:
     method: str
     data: DataConfig = field(default_factory=lambda: DataConfig(uri=MADE_UP, correlated=True))
     models: tuple[str, ...] = ("small",)
+    rivals: tuple[str, ...] = ()
     out: str = ""
     limit: int = 0
     train: int = 6_000

@@ -4,7 +4,9 @@ A method that can be evaluated offers in its folder
 
 - ``EvaluationConfig``: a frozen dataclass,
 - ``EVALUATION_NEEDS``: the columns of ``contract.Faces`` that it looks at,
-- ``evaluate(config, faces, parts, device) -> Report``; ``parts``: all parts of the models, by name.
+- ``evaluate(config, faces, parts, device) -> Report``; ``parts``: all parts of the models, by name,
+- or, if it compares its edits with those of others, ``evaluate_beside(config, faces, parts, rivals, device)``;
+  ``rivals``: ``contract.Rival`` by name.
 """
 
 from __future__ import annotations
@@ -26,12 +28,15 @@ from raypipe.pipeline.evaluate.charts import chart_png
 from raypipe.pipeline.evaluate.config import EvaluateConfig
 from raypipe.pipeline.evaluate.faces import Watch, gather_faces
 from raypipe.pipeline.evaluate.plain import as_plain, file_name
+from raypipe.pipeline.evaluate.rivals import open_rivals
 from raypipe.pipeline.evaluate.sheets import sheet_png
 from raypipe.pipeline.train.logs import grid_png
 from raypipe.report import Report
 from raypipe.weights import Bundle, open_bundle
 
 REPORT, RUN = "report.json", "run.json"
+
+BESIDE = "evaluate_beside"
 
 Say = Callable[[str], None]
 
@@ -60,8 +65,8 @@ def method_to_evaluate(name: str) -> ModuleType:
         WrongUsage: there is no such method, or it has no evaluation.
     """
     module = catalog.method_module(name)
-    if not hasattr(module, "evaluate"):
-        able = [other for other in catalog.method_names() if hasattr(catalog.method_module(other), "evaluate")]
+    if not _has_evaluation(module):
+        able = [other for other in catalog.method_names() if _has_evaluation(catalog.method_module(other))]
         raise WrongUsage(f"method {name!r} has no evaluation; those that have: {', '.join(able) or 'none'}")
     return module
 
@@ -74,7 +79,9 @@ def evaluate_method(job: EvaluateJob, *, device: torch.device, say: Say, watch: 
         BadWeights: no model has a network that is needed.
     """
     config, module = job.config, method_to_evaluate(job.config.method)
-    bundles = _bundles(config.models)
+    bundles, rivals = _bundles(config.models), open_rivals(config.rivals, device)
+    if rivals and not hasattr(module, BESIDE):
+        raise WrongUsage(f"the evaluation of {config.method!r} has baselines of its own: no rivals, got {len(rivals)}")
     started = time.monotonic()
     say(f"reading and encoding faces of {config.data.uri}")
     faces = gather_faces(config, module.EVALUATION_NEEDS, bundles, device=device, watch=watch)
@@ -82,7 +89,10 @@ def evaluate_method(job: EvaluateJob, *, device: torch.device, say: Say, watch: 
     counts = {name: len(next(iter(getattr(faces, name).values()))) for name in ("train", "validation", "test")}
     say(f"evaluating {config.method} with {', '.join(f'{count:,} {name}' for name, count in counts.items())} faces")
     parts = {name: bundle.read(name) for name, bundle in bundles.items()}
-    report: Report = module.evaluate(job.method, faces, parts, device)
+    if hasattr(module, BESIDE):
+        report: Report = module.evaluate_beside(job.method, faces, parts, rivals, device)
+    else:
+        report = module.evaluate(job.method, faces, parts, device)
     run = {
         "config": as_dict(config),
         "method": as_dict(job.method),
@@ -95,6 +105,10 @@ def evaluate_method(job: EvaluateJob, *, device: torch.device, say: Say, watch: 
         "versions": {"raypipe": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
     return Evaluated(report, run, _write(config.out, report, run, say) if config.out else ())
+
+
+def _has_evaluation(module: ModuleType) -> bool:
+    return hasattr(module, "evaluate") or hasattr(module, BESIDE)
 
 
 def _bundles(models: tuple[str, ...]) -> dict[str, Bundle]:
