@@ -1,4 +1,4 @@
-"""From pictures to searches by styles, which are made of the pictures themselves, through every command."""
+"""From pictures to searches by styles, which are made of the pictures themselves, through every command; of two methods."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from raypipe.pipeline.index.plan import build_job
 from raypipe.pipeline.loading import load_method
 from raypipe.pipeline.search.query import FromIndex, SearchQuery
 from raypipe.pipeline.search.searcher import open_searcher
-from raypipe.weights import open_bundle
+from raypipe.weights import open_bundle, save_bundle
 from tests.l2m_models import tiny_l2m
 from tests.pictures import fill_folder
 from tests.pipeline.encode.test_job import config_for, encode_locally
+from tests.stargan2_models import tiny_stargan2
 
 FACES = 12
+METHODS = ("l2m_gan", "stargan_v2")
 
 
 @dataclass(frozen=True)
 class World:
-    """Folders of what each command left; ``plain``: codes without the method's columns."""
+    """Folders of what each command left; ``plain``: codes without the methods' columns."""
 
     model: Path
     codes: Path
@@ -45,25 +47,27 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("styles")
     made = World(*(folder / name for name in ("model", "codes", "plain", "index")))
     pictures = fill_folder(folder / "pictures", FACES)
-    tiny_l2m(made.model)
-    encode_locally(config_for(pictures, made.codes, made.model, commit_rows=4, methods=("l2m_gan",)))
+    bundles = tiny_stargan2(folder / "drawing"), tiny_l2m(folder / "transforming")
+    save_bundle(str(made.model), "both", {name: each.read(name) for each in bundles for name in each.parts}, {})
+    encode_locally(config_for(pictures, made.codes, made.model, commit_rows=4, methods=METHODS))
     encode_locally(config_for(pictures, made.plain, made.model, commit_rows=4))
     index(made.model, made.codes, made.index)
     return made
 
 
-@pytest.mark.parametrize("space", ["l2m_gan.Male", "l2m_gan.all_but_Male"])
+@pytest.mark.parametrize("space", ["l2m_gan.Male", "l2m_gan.all_but_Male", "stargan_v2.style"])
 @pytest.mark.parametrize("adjust", [{}, {"Male": 1.0}])
 def test_distances_are_those_of_the_stored_codes(world: World, space: str, adjust: dict[str, float]) -> None:
     searcher = open_searcher(str(world.index), str(world.model))
     query = SearchQuery(face=FromIndex("00000.jpg"), space=space, adjust=adjust, k=FACES, exclude_own=False)
     found = {hit.id: hit.distance for hit in searcher.search(query).hits}
-    method = load_method("l2m_gan", open_bundle(str(world.model)), "cpu")
+    name, _, own = space.partition(".")
+    method = load_method(name, open_bundle(str(world.model)), "cpu")
     faces = [searcher.columns_of(FromIndex(f"{row:05d}.jpg"), space) for row in range(FACES)]
-    vectors = torch.cat([method.search_vectors(space.split(".")[1], columns) for columns in faces])
+    vectors = torch.cat([method.search_vectors(own, columns) for columns in faces])
     with torch.no_grad():
         asked = method.adjusted(faces[0], Query(adjust=adjust, prefer={}, references={}))
-        wanted = method.search_vectors(space.split(".")[1], asked)
+        wanted = method.search_vectors(own, asked)
     for row, distance in enumerate((vectors - wanted).square().sum(1).tolist()):
         assert found[f"{row:05d}.jpg"] == pytest.approx(distance, rel=1e-3, abs=1e-4)
 
