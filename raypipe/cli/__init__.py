@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from raypipe import storage
-from raypipe.cli.interrupts import repeat_ignored_interrupts
+from raypipe.cli.interrupts import repeating_ignored_interrupts
 from raypipe.cli.lazy import LazyCommand, LazyGroup
 from raypipe.errors import RaypipeError, WrongUsage
 
@@ -39,9 +39,9 @@ app = LazyGroup(
 
 def main() -> None:
     """Run the command line; the package's own errors and the storage's become one message and an exit code."""
-    repeat_ignored_interrupts()
     try:
-        app()
+        with repeating_ignored_interrupts():
+            app()
     except RaypipeError as error:
         print(f"raypipe: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, WrongUsage) else 1)
