@@ -1,4 +1,4 @@
-"""From pictures to searches by styles, which are made of the pictures themselves, through every command; of two methods."""
+"""From pictures to searches by styles of two methods, which are made of the pictures themselves, by every command."""
 
 from __future__ import annotations
 
