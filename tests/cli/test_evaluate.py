@@ -12,6 +12,7 @@ from jobs import evaluate as evaluate_job
 from raypipe.cli import main
 from raypipe.cli.evaluate import read_job
 from raypipe.config import read_yaml
+from tests.l2m_models import tiny_l2m
 from tests.pipeline.evaluate.models import tiny_identity
 
 FEW = ("train=150", "validation=50", "test=75")
@@ -118,3 +119,20 @@ def test_the_jobs_settings_are_read_as_the_commands() -> None:
     assert (job.config.data.uri, job.config.limit, job.method.queries) == ("elsewhere", 9, 7)
     assert evaluate_job.main([]) == 2
     assert evaluate_job.main([str(settings), "run.method=nothing"]) == 2
+
+
+def test_edits_are_compared_with_rivals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 1):
+        tiny_l2m(tmp_path / f"m{seed}", ("Smiling",), seed=seed)
+    settings = (*(f"run.{few}" for few in FEW), "least_faces=5", "made_up=4", "readout=300", "shown=2", "data.size=32")
+    sets = [word for setting in settings for word in ("--set", setting)]
+    told = ("l2m_gan", "--model", f"{tmp_path}/m0", "--out", f"{tmp_path}/out", *sets)
+    assert run(monkeypatch, *told, "--rival", f"other seed={tmp_path}/m1:l2m_gan") == 0
+    assert "other seed" in capsys.readouterr().out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [row[0] for row in report["tables"][0]["rows"]] == ["as they are", "L2M-GAN", "other seed"]
+    assert {"strips.png", "edits-Smiling.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert run(monkeypatch, *told, "--rival", "small") == 2
+    assert "rival 'small' is not of the form NAME=MODEL:METHOD" in capsys.readouterr().err

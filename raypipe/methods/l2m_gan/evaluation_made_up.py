@@ -49,6 +49,8 @@ class Moved:
             it cannot be read.
         others: how far the other factors moved either way, in theirs.
         most: the factor that moved most among them, and how far.
+
+    ``others`` is nan, and ``most`` nothing, where no factor but the own can be read.
     """
 
     inside: float
@@ -125,13 +127,13 @@ class Comparison:
         names = self.readout.names
         far = {name: float(steps_NF[:, i].abs().mean()) for i, name in enumerate(names) if name != self.factor}
         own = float((steps_NF[:, names.index(self.factor)] * self.signs).mean()) if self.factor in names else torch.nan
-        most = max(far, key=far.__getitem__)
+        most = max(far, key=far.__getitem__, default="")
         return Moved(
             inside=float((change_N1ss * inside).sum() / inside.sum()),
             outside=float((change_N1ss * ~inside).sum() / (~inside).sum()),
             own=own,
-            others=sum(far.values()) / len(far),
-            most=(most, far[most]),
+            others=sum(far.values()) / len(far) if far else torch.nan,
+            most=(most, far.get(most, torch.nan)),
         )
 
     def _inside(self) -> Tensor:

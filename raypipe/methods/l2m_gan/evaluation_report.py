@@ -106,9 +106,9 @@ def _moved(name: str, moved: Moved) -> list[Cell]:
         round(moved.inside, 4),
         round(moved.outside, 4),
         _known(moved.own),
-        round(moved.others, 3),
+        _known(moved.others),
         factor,
-        round(far, 3),
+        _known(far),
     ]
 
 
@@ -137,7 +137,7 @@ def _made_up_claims(attribute: str, found: MadeUp) -> list[Claim]:
             f"{ours.outside:.4f} and {theirs.outside:.4f}; own factor {ours.own:.2f} and {theirs.own:.2f}",
         )
         for name, theirs in found.by_system.items()
-        if name not in (OURS, UNEDITED)
+        if name not in (OURS, UNEDITED) and not math.isnan(ours.others)
     ]
 
 
