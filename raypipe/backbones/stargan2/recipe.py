@@ -1,6 +1,6 @@
 """Training StarGAN v2, which draws faces anew as members of a domain, in styles of noise or of other faces.
 
-N faces, K domains, D the width of styles. Source: Choi et al., StarGAN v2 (CVPR 2020), section 3.2; the order of a
+N faces, K domains, D the width of styles. Source: Choi et al., StarGAN v2 (CVPR 2020), section 2.2; the order of a
 step's four parts is the public code's.
 """
 
