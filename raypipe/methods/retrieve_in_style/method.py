@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn import functional
 
 from raypipe.attributes import Edit
 from raypipe.backbones.stylegan2 import Generator, load_generator
+from raypipe.blocks.columns import column, finite_column
 from raypipe.contract import Columns, Query, SearchSpace
 from raypipe.errors import UnknownAttribute, WrongUsage
 from raypipe.methods.retrieve_in_style.catalogue import (
@@ -18,7 +20,6 @@ from raypipe.methods.retrieve_in_style.catalogue import (
     require_generator,
     transferable,
 )
-from raypipe.methods.retrieve_in_style.inputs import column, finite_column, finite_strength
 from raypipe.methods.retrieve_in_style.lens import FacesSeen, GeneratorView, Lens
 from raypipe.methods.retrieve_in_style.spaces import reduced
 from raypipe.methods.retrieve_in_style.transfer import Step, transferred
@@ -175,7 +176,9 @@ class RetrieveInStyle:
         for feature, reference in references.items():
             given = self._lens.see(self._styles(reference))
             self._require_face(feature, given, len(source.styles))
-            strength = finite_strength(feature, strengths.get(feature, self.usual_strength))
+            strength = strengths.get(feature, self.usual_strength)
+            if not math.isfinite(strength):
+                raise WrongUsage(f"strength {strength!r} of {feature!r} must be a finite number")
             steps.append(Step(self._lens.pair(feature, source, given), given.styles, strength))
         changed = transferred(source.styles, steps, keep_length=self._catalogue.variant.keep_length)
         moved = {name: column for name, column in columns.items() if name != FEATURE_STYLES}

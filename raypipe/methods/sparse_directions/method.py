@@ -10,6 +10,7 @@ from torch import Tensor
 
 from raypipe.attributes import Edit
 from raypipe.backbones.stylegan2 import load_generator
+from raypipe.blocks.columns import column, finite_column
 from raypipe.contract import Columns, Query, SearchSpace
 from raypipe.errors import ModelMismatch, UnknownAttribute, WrongUsage
 from raypipe.methods.sparse_directions.directions import Directions, read_directions
@@ -72,7 +73,7 @@ class SparseDirections:
             WrongUsage: ``w_plus`` is missing, or of another shape.
         """
         # One broken face must not stop the encoding of the others: whoever encodes marks it.
-        codes = _column(inputs, "w_plus", self._directions.code_shape)
+        codes = column(inputs, "w_plus", self._directions.code_shape)
         return {PROJECTIONS: codes.flatten(1).to(self._directions.vectors) @ self._directions.vectors.T}
 
     def search_vectors(self, space: str, columns: Columns) -> Tensor:
@@ -157,11 +158,11 @@ class SparseDirections:
         return wanted_NA
 
     def _codes(self, columns: Columns) -> Tensor:
-        codes = _finite_column(columns, "w_plus", self._directions.code_shape)
+        codes = finite_column(columns, "w_plus", self._directions.code_shape)
         return codes.flatten(1).to(self._directions.vectors)
 
     def _projections(self, columns: Columns) -> Tensor:
-        projections = _finite_column(columns, PROJECTIONS, (len(self.attributes),))
+        projections = finite_column(columns, PROJECTIONS, (len(self.attributes),))
         return projections.to(self._directions.vectors)
 
     def _check_query(self, query: Query) -> None:
@@ -178,23 +179,6 @@ class SparseDirections:
         unknown = [name for name in names if name not in self.attributes]
         if unknown:
             raise UnknownAttribute(f"{', '.join(unknown)}: unknown; this method has: {', '.join(self.attributes)}")
-
-
-def _column(columns: Columns, name: str, shape: tuple[int, ...]) -> Tensor:
-    if name not in columns:
-        raise WrongUsage(f"there is no column {name!r}; there are: {', '.join(columns) or 'none'}")
-    column = columns[name]
-    if column.shape[1:] != shape:
-        raise WrongUsage(f"{name} must be [n, {', '.join(map(str, shape))}], got {list(column.shape)}")
-    return column
-
-
-def _finite_column(columns: Columns, name: str, shape: tuple[int, ...]) -> Tensor:
-    column = _column(columns, name, shape)
-    if not torch.isfinite(column).all():
-        row = int((~torch.isfinite(column)).flatten(1).any(1).nonzero()[0])
-        raise WrongUsage(f"{name} is not finite in row {row}")
-    return column
 
 
 def _check_numbers(what: str, numbers: Mapping[str, float], least: float, most: float) -> None:
