@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import Any
 
@@ -30,12 +30,14 @@ class Part:
 
 @dataclass(frozen=True)
 class PartInfo:
-    """What ``model.json`` says of a part. ``sha256`` is of its safetensors file."""
+    """What ``model.json`` says of a part. ``sha256`` is of its safetensors file; ``shipped``: the shipped model beside
+    which this file lies, where it is not the bundle's own."""
 
     file: str
     kind: str
     config: Mapping[str, Any]
     sha256: str
+    shipped: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Bundle:
 
     def size(self, names: tuple[str, ...]) -> int:
         """Bytes of the files of some parts."""
-        return sum(storage.size(storage.join(self.uri, self.describe(name).file)) for name in names)
+        return sum(storage.size(self._place_of(self.describe(name))) for name in names)
 
     def describe(self, name: str) -> PartInfo:
         if name not in self.parts:
@@ -74,12 +76,18 @@ class Bundle:
         """
         info = self.describe(name)
         try:
-            content = storage.read_bytes(storage.join(self.uri, info.file))
+            content = storage.read_bytes(self._place_of(info))
         except FileNotFoundError as error:
             raise BadWeights(f"{self.uri}: {info.file} of part {name!r} is missing") from error
         if storage.sha256(content) != info.sha256:
-            raise BadWeights(f"{self.uri}: {info.file} is damaged: its sha256 is not the one in {MODEL_FILE}")
+            where = f"{info.file} of the shipped model {info.shipped!r}" if info.shipped else info.file
+            raise BadWeights(f"{self.uri}: {where} is damaged: its sha256 is not the one in {MODEL_FILE}")
         return Part(info.kind, info.config, safetensors.torch.load(content))
+
+    def _place_of(self, info: PartInfo) -> str:
+        if info.shipped and info.shipped not in shipped_models():
+            raise BadWeights(f"{self.uri}: {info.file} is to be of {info.shipped!r}, which is not a shipped model")
+        return storage.join(_shipped(info.shipped) if info.shipped else self.uri, info.file)
 
 
 def file_of(part: Part) -> bytes:
@@ -96,10 +104,7 @@ def open_bundle(model: str) -> Bundle:
         WrongUsage: no bundle there.
         BadWeights: ``model.json`` is not one that this version reads.
     """
-    uri = model
-    shipped = resources.files("raypipe") / "models" / model
-    if "/" not in model and shipped.joinpath(MODEL_FILE).is_file():
-        uri = str(shipped)
+    uri = _shipped(model) if model in shipped_models() else model
     try:
         text = storage.read_bytes(storage.join(uri, MODEL_FILE))
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -123,9 +128,20 @@ def shipped_models() -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.joinpath(MODEL_FILE).is_file())
 
 
-def save_bundle(uri: str, name: str, parts: Mapping[str, Part], provenance: Mapping[str, Any]) -> Bundle:
-    """Write a bundle to a directory or URI; ``model.json`` comes last, so half a bundle is never read."""
+def _shipped(model: str) -> str:
+    return str(resources.files("raypipe") / "models" / model)
+
+
+def save_bundle(
+    uri: str, name: str, parts: Mapping[str, Part], provenance: Mapping[str, Any], *, shipped: str = ""
+) -> Bundle:
+    """Write a bundle to a directory or URI; ``model.json`` comes last, so half a bundle is never read.
+
+    ``shipped``: a shipped model whose parts the bundle has as well, without copies of their files.
+    """
     infos: dict[str, PartInfo] = {}
+    if shipped:
+        infos = {name: replace(info, shipped=shipped) for name, info in open_bundle(shipped).parts.items()}
     for part_name, part in parts.items():
         content = file_of(part)
         info = PartInfo(f"{part_name}.safetensors", part.kind, dict(part.config), storage.sha256(content))
@@ -134,8 +150,12 @@ def save_bundle(uri: str, name: str, parts: Mapping[str, Part], provenance: Mapp
     tree = {
         "format": FORMAT,
         "name": name,
-        "parts": {part_name: vars(info) for part_name, info in infos.items()},
+        "parts": {part_name: _told(info) for part_name, info in infos.items()},
         "provenance": dict(provenance),
     }
     storage.write_bytes(storage.join(uri, MODEL_FILE), json.dumps(tree, indent=2).encode())
     return Bundle(uri, name, infos, dict(provenance))
+
+
+def _told(info: PartInfo) -> dict[str, Any]:
+    return {name: value for name, value in vars(info).items() if value or name != "shipped"}

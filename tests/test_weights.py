@@ -55,3 +55,33 @@ def test_no_bundle_and_other_formats_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("{")
     with pytest.raises(BadWeights, match="not a bundle"):
         open_bundle(str(tmp_path))
+
+
+def test_a_bundle_has_a_shipped_models_parts_without_their_files(tmp_path: Path) -> None:
+    small = open_bundle("small")
+    own = {"mine": Part("toy", {}, {"x": torch.ones(3)})}
+    saved = save_bundle(str(tmp_path / "mine"), "mine", own, {}, shipped="small")
+    bundle = open_bundle(str(tmp_path / "mine"))
+    assert bundle.parts == saved.parts
+    assert not (tmp_path / "mine" / "encoder.safetensors").exists()
+    for name, tensor in small.read("attributes").tensors.items():
+        assert torch.equal(bundle.read("attributes").tensors[name], tensor)
+    assert bundle.size(("attributes",)) == small.size(("attributes",))
+    assert bundle.fingerprint_of(("encoder",)) == small.fingerprint_of(("encoder",))
+
+
+@pytest.mark.parametrize(("shipped", "told"), [("../small", "not a shipped model"), ("huge", "not a shipped model")])
+def test_parts_of_anything_but_a_shipped_model_are_refused(tmp_path: Path, shipped: str, told: str) -> None:
+    save_bundle(str(tmp_path), "mine", {}, {}, shipped="small")
+    text = (tmp_path / "model.json").read_text().replace('"shipped": "small"', f'"shipped": "{shipped}"')
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(BadWeights, match=told):
+        open_bundle(str(tmp_path)).read("encoder")
+
+
+def test_a_shipped_part_that_is_another_by_now_is_found(tmp_path: Path) -> None:
+    save_bundle(str(tmp_path), "mine", {}, {}, shipped="small")
+    text = (tmp_path / "model.json").read_text()
+    (tmp_path / "model.json").write_text(text.replace(open_bundle("small").parts["encoder"].sha256, "0" * 64))
+    with pytest.raises(BadWeights, match=r"encoder.safetensors of the shipped model 'small' is damaged"):
+        open_bundle(str(tmp_path)).read("encoder")

@@ -86,11 +86,11 @@ def _assemble(config: SmallModelConfig, out: str) -> Bundle:
     """The parts that inference needs, networks in half precision."""
     trained = open_bundle(model_of("sparse_directions", config))
     parts = {name: trained.read(name) for name in PARTS}
-    halved = {name: part if name == "sparse_directions" else _half(part) for name, part in parts.items()}
+    halved = {name: part if name == "sparse_directions" else half(part) for name, part in parts.items()}
     return save_bundle(out, "small", halved, {"data": "raypipe.synthfaces", "run": RUN})
 
 
-def _half(part: Part) -> Part:
+def half(part: Part) -> Part:
     """The same in float16; counters stay integers."""
     tensors = {name: t.half() if t.is_floating_point() else t for name, t in part.tensors.items()}
     return Part(part.kind, part.config, tensors)
@@ -102,7 +102,7 @@ def _describe(config: SmallModelConfig, bundle: Bundle) -> None:
     record = {
         "config": {"scale": config.scale, "bf16": config.bf16, "seed": config.seed},
         "measured": measure(bundle, faces=config.scaled(MEASURED_FACES, least=64)),
-        "runs": {name: _told_of(model_of(name, config)) for name in names},
+        "runs": {name: told_of(model_of(name, config)) for name in names},
         "before": _record_of(config.further) if config.further else None,
     }
     storage.write_bytes(storage.join(bundle.uri, RUN), json.dumps(record, indent=2).encode())
@@ -114,7 +114,7 @@ def _record_of(model: str) -> Any:
     return json.loads(storage.read_bytes(storage.join(open_bundle(model).uri, RUN)))
 
 
-def _told_of(run: str) -> dict[str, Any]:
+def told_of(run: str) -> dict[str, Any]:
     """What of a run is of interest away from the machine that did it."""
     record = json.loads(storage.read_bytes(storage.join(run, RUN)))
     return {name: record[name] for name in TOLD}

@@ -1,0 +1,52 @@
+"""The command that makes a shipped L2M-GAN of a trained one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from raypipe.cli import main as raypipe
+from raypipe.pipeline.small_model.translators import main
+from raypipe.weights import open_bundle
+
+TINY = (
+    "steps=3",
+    "discriminator_steps=1",
+    "batch=2",
+    "first_width=4",
+    "max_width=8",
+    "style_dim=4",
+    "data.held_out=20",
+)
+
+
+def test_networks_are_halved_beside_the_small_models_parts_and_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = [word for setting in TINY for word in ("--set", setting)]
+    words = ("--data", "synthfaces", "--size", "64", "--attributes", "Smiling", "--model", "small", "--local")
+    monkeypatch.setattr("sys.argv", ["raypipe", "train", "l2m_gan", *words, "--out", str(tmp_path / "run"), *sets])
+    with pytest.raises(SystemExit) as ended:
+        raypipe()
+    assert not ended.value.code
+    main([str(tmp_path / "run"), "--out", str(tmp_path / "l2m_tiny"), "--faces", "12"])
+    bundle, small = open_bundle(str(tmp_path / "l2m_tiny")), open_bundle("small")
+    assert set(bundle.parts) == {*small.parts, "l2m_gan"}
+    assert {path.name for path in (tmp_path / "l2m_tiny").iterdir()} == {
+        "README.md",
+        "l2m_gan.safetensors",
+        "model.json",
+        "run.json",
+    }
+    assert {name: bundle.parts[name].sha256 for name in small.parts} == {
+        name: part.sha256 for name, part in small.parts.items()
+    }
+    assert {str(tensor.dtype) for tensor in bundle.read("l2m_gan").tensors.values()} == {"torch.float16"}
+    measured = json.loads((tmp_path / "l2m_tiny" / "run.json").read_text())["measured"]
+    text = (tmp_path / "l2m_tiny" / "README.md").read_text()
+    assert measured["faces"] == 12
+    assert set(measured["edits"]) == {"Smiling"}
+    assert f"by {measured['reconstruction']} of 2" in text
+    assert "| Smiling | 2 | 1 | 2 | 1 x cpu |" in text
