@@ -1,8 +1,8 @@
 """Residual blocks with the activation first, which halve or double pictures and follow a style.
 
 Sources: Choi et al. 2020 (StarGAN v2), appendix; Huang and Belongie 2017 (AdaIN). The same is computed with fewer
-products: a 1x1 convolution and a mean or a repetition of pixels can change places, so shortcuts are mixed where there are
-fewer pixels; and a 3x3 convolution with a mean after it, or a repetition before it, is one of 4x4 with stride 2.
+products: a 1x1 convolution and a mean or a repetition of pixels can change places, so shortcuts are mixed where there
+are fewer pixels; and a 3x3 convolution with a mean after it, or a repetition before it, is one of 4x4 with stride 2.
 """
 
 from __future__ import annotations
