@@ -84,7 +84,7 @@ def test_faces_that_are_drawn_together_keep_their_order_whatever_their_methods_a
         drawing.rendering(translating_searcher, face, face, Change(), method)
         for face, method in zip(asked, methods, strict=True)
     ]
-    several[2] = replace(several[2], codes={**several[2].codes, "beside": torch.zeros(1, 2)})
+    several[0] = replace(several[0], codes={**several[0].codes, "beside": torch.zeros(1, 2)})
     together = drawing.rendered(translating_searcher.model, several)
     for made, one in zip(together, several, strict=True):
         alone = drawing.rendered(translating_searcher.model, [one])[0]
@@ -110,5 +110,6 @@ def test_what_a_method_does_not_have_is_told(translating_searcher: Searcher, cha
     with pytest.raises(WrongUsage, match="translates nothing"):
         drawing.translate(translating_searcher, FACE, Translation(domain=DOMAINS[0]), EDITING)
     wanted = Transfer(references={"nose": OTHER}, strengths={"nose": 1.0})
-    with pytest.raises(WrongUsage, match="nose"):
-        drawing.transfer(translating_searcher, FACE, wanted, TRANSFERRING)
+    for method in (TRANSFERRING, EDITING):
+        with pytest.raises(WrongUsage, match="nose"):
+            drawing.transfer(translating_searcher, FACE, wanted, method)
