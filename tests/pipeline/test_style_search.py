@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from raypipe.contract import Query
-from raypipe.errors import WrongUsage
+from raypipe.errors import ModelMismatch, WrongUsage
 from raypipe.pipeline.index.config import IndexConfig
 from raypipe.pipeline.index.job import run_job
 from raypipe.pipeline.index.local import RunLocally
@@ -75,3 +75,14 @@ def test_distances_are_those_of_the_stored_codes(world: World, space: str, adjus
 def test_codes_without_the_styles_cannot_be_indexed(world: World, tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match="there is no column 'l2m_values'; there are: none"):
         index(world.model, world.plain, tmp_path / "index")
+
+
+def test_an_index_of_another_model_s_styles_is_refused(world: World, tmp_path: Path) -> None:
+    """The method has no part of its own name: its vectors are bound to the networks that it takes."""
+    bundle, name = open_bundle(str(world.model)), "stargan2_style_encoder"
+    other = {part: bundle.read(part) for part in bundle.parts} | {name: tiny_stargan2(tmp_path, seed=1).read(name)}
+    save_bundle(str(tmp_path / "model"), "other", other, {})
+    searcher = open_searcher(str(world.index), str(tmp_path / "model"))
+    query = SearchQuery(face=FromIndex("00000.jpg"), space="stargan_v2.style")
+    with pytest.raises(ModelMismatch, match=r"the query has model '.*', but the index"):
+        searcher.search(query)
