@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from raypipe.backbones import stargan2
 from raypipe.backbones.attributes import AttributeNet, AttributeNetConfig, attribute_part
@@ -14,7 +15,7 @@ from raypipe.backbones.stargan2.recipe import Config, StarGAN2Recipe, build_reci
 from raypipe.contract import Columns, DataFacts, Share, Site
 from raypipe.errors import WrongUsage
 from raypipe.weights import Part
-from tests.backbones.recipe_states import assert_goes_on_the_same, assert_same_state
+from tests.backbones.recipe_states import assert_goes_on_the_same, assert_same_state, differing
 from tests.share_workers import run_with_workers
 from tests.shared_files import oracle
 
@@ -105,6 +106,50 @@ def test_the_perceptual_loss_of_the_ablation() -> None:
     assert told["perceptual"] > 0
     with pytest.raises(WrongUsage, match="or set perceptual_weight=0"):
         build(dataclasses.replace(TINY, perceptual_weight=2.0))
+
+
+def test_at_the_beginning_the_discriminator_alone_learns_to_tell_domains_apart() -> None:
+    recipe, twin = build(dataclasses.replace(TINY, discriminator_steps=1, mirror=False, shift=0.0)), build()
+    (batch,) = batches(1)
+    told = recipe.step(batch)
+    assert set(told) == {"d_loss", "mismatch"}
+    discriminator = stargan2.load_discriminator(twin.export()["stargan2_discriminator"], "cpu")
+    domains = stargan2.Domains(FACTS.attributes).of_values(batch["labels"])
+    logits, is_own = discriminator(batch["image"]), F.one_hot(domains, 4).bool()
+    torch.testing.assert_close(told["d_loss"], F.softplus(-logits[is_own]).mean())
+    torch.testing.assert_close(told["mismatch"], F.softplus(logits[~is_own]).mean())
+    now, before = recipe.export(), twin.export()
+    assert {name for name in now if differing(now[name], before[name])} == {"stargan2_discriminator"}
+    assert {"cycle", "reference_r1"} <= recipe.step(batch).keys()
+
+
+def test_faces_of_other_domains_are_called_fake_and_faces_in_their_own_style_are_themselves() -> None:
+    plain = build(dataclasses.replace(TINY, mirror=False, shift=0.0))
+    changed = build(dataclasses.replace(TINY, mirror=False, shift=0.0, mismatch_weight=3.0, reconstruction_weight=2.0))
+    (batch,) = batches(1)
+    without, told = plain.step(batch), changed.step(batch)
+    torch.testing.assert_close(told["mismatch"], without["mismatch"])  # told before the first step of either
+    assert "reconstruction" not in without
+    assert told["reconstruction"] > 0
+    for name in ("stargan2_discriminator", "stargan2_generator"):
+        assert differing(changed.export()[name], plain.export()[name])
+
+
+def test_a_warm_start_keeps_what_does_not_depend_on_the_domains() -> None:
+    given = build()
+    given.step(batches(1)[0])
+    parts = given.export()
+    same = build(dataclasses.replace(TINY, warm_start=True), parts=parts).export()
+    assert not [name for name in same if differing(same[name], parts[name])]
+    other = build(dataclasses.replace(TINY, warm_start=True, attributes=("Male",)), parts=parts).export()
+    assert not differing(other["stargan2_generator"], parts["stargan2_generator"])
+    for name, own in (("stargan2_style_encoder", "unshared."), ("stargan2_mapping", "unshared.")):
+        for key, tensor in other[name].tensors.items():
+            assert key.startswith(own) or torch.equal(tensor, parts[name].tensors[key])
+    with pytest.raises(WrongUsage, match="a warm start needs a model with a part 'stargan2_generator'; parts: none"):
+        build(dataclasses.replace(TINY, warm_start=True))
+    with pytest.raises(WrongUsage, match="needs networks of the sizes of those that are given: Generator's differ"):
+        build(dataclasses.replace(TINY, warm_start=True, style_dim=7), parts=parts)
 
 
 def test_numbers_and_samples_of_held_out_faces() -> None:

@@ -38,14 +38,36 @@ class Task:
 
 
 def discriminator_losses(networks: Networks, task: Task, *, r1: bool) -> dict[str, Tensor]:
-    """``d_loss`` (equation 1), and ``r1``, the squared gradient at real pictures."""
+    """``d_loss`` (equation 1), ``mismatch``, and ``r1``, the squared gradient at real pictures."""
     with torch.no_grad():
         fakes = networks.generator(task.images, task.styles)
     reals = task.images.detach().requires_grad_(r1)
-    real_logits = of_domain(networks.discriminator(reals), task.sources)
+    logits_NK = networks.discriminator(reals)
+    real_logits = of_domain(logits_NK, task.sources)
     fake_logits = of_domain(networks.discriminator(fakes), task.targets)
-    losses = {"d_loss": discriminator_loss(real_logits.float(), fake_logits.float())}
+    losses = {
+        "d_loss": discriminator_loss(real_logits.float(), fake_logits.float()),
+        "mismatch": mismatch(logits_NK.float(), task.sources),
+    }
     return losses | ({"r1": r1_penalties(real_logits, reals).mean()} if r1 else {})
+
+
+def classifier_losses(discriminator: Discriminator, images: Tensor, domains_N: Tensor) -> dict[str, Tensor]:
+    """What a discriminator can learn of real faces alone: ``d_loss`` of those, and ``mismatch``."""
+    logits_NK = discriminator(images).float()
+    return {
+        "d_loss": F.softplus(-of_domain(logits_NK, domains_N)).mean(),
+        "mismatch": mismatch(logits_NK, domains_N),
+    }
+
+
+def mismatch(logits_NK: Tensor, domains_N: Tensor) -> Tensor:
+    """Real faces called fake by the branches of the K - 1 domains that they are not of: a mean over faces and branches.
+
+    Source: Reed et al. 2016 (generative adversarial text to image synthesis), the matching-aware discriminator.
+    """
+    is_other_NK = 1 - F.one_hot(domains_N, logits_NK.shape[1]).to(logits_NK)
+    return (F.softplus(logits_NK) * is_other_NK).sum() / is_other_NK.sum()
 
 
 def generator_losses(
@@ -72,3 +94,9 @@ def generator_losses(
         "cycle": F.l1_loss(back.float(), task.images.float()),
     }
     return losses, made
+
+
+def reconstruction_loss(networks: Networks, images: Tensor, domains_N: Tensor) -> Tensor:
+    """How far faces drawn in their own style are from themselves. StarGAN v2 has no such loss."""
+    own_ND = of_domain(networks.style_encoder(images), domains_N)
+    return F.l1_loss(networks.generator(images, own_ND).float(), images.float())

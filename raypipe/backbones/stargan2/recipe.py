@@ -16,15 +16,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raypipe.backbones.perceptual.features import perceptual_features
-from raypipe.backbones.stargan2.config import DiscriminatorConfig, GeneratorConfig, MappingConfig, StyleEncoderConfig
+from raypipe.backbones.stargan2.beginning import Styled, begin_with
+from raypipe.backbones.stargan2.config import DiscriminatorConfig
 from raypipe.backbones.stargan2.domains import Domains, of_domain
 from raypipe.backbones.stargan2.evaluation import HeldOutTranslations, pieces
-from raypipe.backbones.stargan2.generator import Generator
 from raypipe.backbones.stargan2.layers import he_initialise
-from raypipe.backbones.stargan2.losses import Networks, Task, discriminator_losses, generator_losses
-from raypipe.backbones.stargan2.mapping import MappingNetwork
-from raypipe.backbones.stargan2.parts import discriminator_part, generator_part, mapping_part, style_encoder_part
-from raypipe.backbones.stargan2.readers import Discriminator, StyleEncoder
+from raypipe.backbones.stargan2.losses import (
+    Networks,
+    Task,
+    classifier_losses,
+    discriminator_losses,
+    generator_losses,
+    reconstruction_loss,
+)
+from raypipe.backbones.stargan2.parts import (
+    discriminator_part,
+    generator_part,
+    mapping_part,
+    style_encoder_part,
+)
+from raypipe.backbones.stargan2.readers import Discriminator
 from raypipe.backbones.stargan2.training_config import ROLES, Config
 from raypipe.backbones.stylegan2.players import Player
 from raypipe.blocks.jitter import jitter
@@ -57,25 +68,6 @@ def build_recipe(config: Config, site: Site) -> StarGAN2Recipe:
             f"{', '.join(site.data.attributes) or 'none'}"
         )
     return StarGAN2Recipe(config, site, Domains(attributes))
-
-
-class Styled(nn.Module):
-    """The networks that are averaged: pictures in a style, and where styles come from."""
-
-    def __init__(self, config: Config, size: int, domains: Domains) -> None:
-        super().__init__()
-        widths = {"size": size, "first_width": config.first_width, "max_width": config.max_width}
-        self.generator = Generator(GeneratorConfig(**widths, style_dim=config.style_dim))
-        self.style_encoder = StyleEncoder(
-            StyleEncoderConfig(
-                **widths, style_dim=config.style_dim, domains=len(domains), attributes=domains.attributes
-            )
-        )
-        self.mapping = MappingNetwork(
-            MappingConfig(
-                latent_dim=config.latent_dim, style_dim=config.style_dim, domains=len(domains), hidden=config.hidden
-            )
-        )
 
 
 @dataclass(frozen=True)
@@ -129,6 +121,8 @@ class StarGAN2Recipe:
             )
             he_initialise(styled)
             he_initialise(discriminator)
+        if config.warm_start:
+            begin_with(site.parts, styled, discriminator)
         styled.to(site.device)
         self.average = copy.deepcopy(styled).eval().requires_grad_(False)
         self._config, self._site, self._domains, self._styled = config, site, domains, styled
@@ -153,6 +147,9 @@ class StarGAN2Recipe:
         config = self._config
         draws = Draws(self._site.seed, self._done, self._site.share, self._site.device)
         images = jitter(batch["image"], draws, mirror=config.mirror, shift=config.shift)
+        if self._done < config.discriminator_steps:
+            self._done += 1
+            return self._told_apart(images, self._domains_of(batch))
         examples = Examples(images.chunk(ROLES), self._domains_of(batch).chunk(ROLES))
         z = [draws.normal(len(examples.images[0]), config.latent_dim) for _ in range(2)]
         by_noise = Styles(self._styled.mapping, z)
@@ -213,15 +210,25 @@ class StarGAN2Recipe:
             "stargan2_discriminator": discriminator_part(self._networks.discriminator),
         }
 
+    def _told_apart(self, images: Tensor, domains_N: Tensor) -> dict[str, Tensor]:
+        """A step of the discriminator by real faces alone."""
+        player = self._players["discriminator"]
+        player.begin()
+        with self._precision():
+            losses = classifier_losses(player.network, images, domains_N)
+        player.learn(losses["d_loss"] + losses["mismatch"])
+        player.end()
+        return {name: loss.detach() for name, loss in losses.items()}
+
     def _judged(self, examples: Examples, styles: Styles) -> dict[str, Tensor]:
         """A step of the discriminator."""
-        player, weight = self._players["discriminator"], self._config.r1_weight
+        player, weight, of_others = self._players["discriminator"], self._config.r1_weight, self._config.mismatch_weight
         player.begin()
         with self._precision():
             with torch.no_grad():
                 styles_ND = styles.of(examples.domains[1])
             losses = discriminator_losses(self._networks, examples.task(styles_ND), r1=weight > 0)
-        player.learn(losses["d_loss"] + 0.5 * weight * losses.get("r1", 0.0))
+        player.learn(losses["d_loss"] + of_others * losses["mismatch"] + 0.5 * weight * losses.get("r1", 0.0))
         player.end()
         return {name: loss.detach() for name, loss in losses.items()}
 
@@ -239,6 +246,8 @@ class StarGAN2Recipe:
                 with torch.no_grad():
                     wanted = self._features(examples.images[0])
                 losses["perceptual"] = F.l1_loss(self._features(made).float(), wanted.float())
+            if self._config.reconstruction_weight:
+                losses["reconstruction"] = reconstruction_loss(self._networks, examples.images[0], examples.domains[0])
         weights = self._weights()
         players[0].learn(torch.stack([weights[name] * loss for name, loss in losses.items()]).sum())
         for player in players:
@@ -253,6 +262,7 @@ class StarGAN2Recipe:
             "diversity": -config.diversity_weight_at(self._done),
             "cycle": config.cycle_weight,
             "perceptual": config.perceptual_weight,
+            "reconstruction": config.reconstruction_weight,
         }
 
     def _domains_of(self, batch: Columns) -> Tensor:

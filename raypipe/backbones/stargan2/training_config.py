@@ -28,8 +28,12 @@ class Config:
         style_weight, cycle_weight: of these losses.
         diversity_weight: falls linearly to 0 ...
         diversity_steps: ... in so many steps.
+        warm_start: begin with the model's networks, of these sizes; where its domains are of other attributes, with all
+            that does not depend on them.
         perceptual_weight: of the distance of perceptual features of a face and of the same face changed; StarGAN v2 has
             no such loss, the ablation of L2M-GAN has.
+        reconstruction_weight, mismatch_weight, discriminator_steps: for short trainings, see ``L2MGANConfig``; not in
+            StarGAN v2.
         r1_weight: of half the squared gradient of the discriminator at real pictures.
         ema_half_life_images: of the averaged networks; the default is a decay of 0.999 a step of 8 faces.
         evaluated_faces: held-out faces that are changed for an evaluation, at most.
@@ -39,6 +43,7 @@ class Config:
     batch: int = 24
     steps: int = 100_000
     attributes: tuple[str, ...] = ()
+    warm_start: bool = False
     mirror: bool = True
     shift: float = 0.0
     style_dim: int = 64
@@ -54,6 +59,9 @@ class Config:
     diversity_weight: float = 1.0
     diversity_steps: int = 100_000
     perceptual_weight: float = 0.0
+    reconstruction_weight: float = 0.0
+    mismatch_weight: float = 0.0
+    discriminator_steps: int = 0
     r1_weight: float = 1.0
     ema_half_life_images: float = 5_542.0
     evaluated_faces: int = 2_000
@@ -80,7 +88,8 @@ class Config:
 _RANGES = (
     dict.fromkeys(("batch", "style_dim", "max_width", "latent_dim", "hidden", "diversity_steps"), Range(least=1))
     | dict.fromkeys(("steps", "first_width", "weight_decay", "style_weight", "cycle_weight"), Range(least=0))
-    | dict.fromkeys(("diversity_weight", "perceptual_weight", "r1_weight"), Range(least=0))
+    | dict.fromkeys(("diversity_weight", "perceptual_weight", "r1_weight", "discriminator_steps"), Range(least=0))
+    | dict.fromkeys(("reconstruction_weight", "mismatch_weight"), Range(least=0))
     | dict.fromkeys(("learning_rate", "mapping_learning_rate", "ema_half_life_images"), Range(above=0))
     | {"shift": Range(least=0, below=1), "evaluated_faces": Range(least=2)}
 )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import nn
-
 from raypipe.backbones.stargan2 import Discriminator, DiscriminatorConfig, load_discriminator
+from raypipe.backbones.stargan2.beginning import of_domains, take
 from raypipe.backbones.stargan2.layers import he_initialise
 from raypipe.contract import Site
 from raypipe.errors import WrongUsage
@@ -47,10 +46,10 @@ def networks(config: L2MGANConfig, site: Site) -> tuple[L2MGAN, Discriminator]:
     )
     he_initialise(discriminator)
     if given:
-        _take(network, given, but=() if given.config == sizes else OF_DOMAINS)
+        take(network, given.state_dict(), but=() if given.config == sizes else OF_DOMAINS)
     if given and DISCRIMINATOR_PART in site.parts:
         judge = load_discriminator(site.parts[DISCRIMINATOR_PART], "cpu")
-        _take(discriminator, judge, but=() if given.config == sizes else (f"main.{len(judge.main) - 1}.",))
+        take(discriminator, judge.state_dict(), but=() if given.config == sizes else of_domains(discriminator))
     return network.to(site.device), discriminator.to(site.device)
 
 
@@ -68,13 +67,6 @@ def _given(site: Site) -> L2MGAN:
     if PART not in site.parts:
         raise WrongUsage(f"a warm start needs a model with a part {PART!r}; parts: {', '.join(site.parts) or 'none'}")
     return load_l2m(site.parts[PART], "cpu")
-
-
-def _take(network: nn.Module, given: nn.Module, *, but: tuple[str, ...]) -> None:
-    """Weights of another network, but for tensors whose names begin so: those stay as they are."""
-    kept = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(but)}
-    taken = {name: tensor for name, tensor in given.state_dict().items() if not name.startswith(but)}
-    network.load_state_dict({**taken, **kept})
 
 
 def _require_known(attributes: tuple[str, ...], site: Site) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from torch import Tensor
-from torch.nn import functional as F
 
 
 def distance(made: Tensor, wanted: Tensor) -> Tensor:
@@ -30,15 +29,6 @@ def orthogonality_inner(unrelated_ND: Tensor, related_ND: Tensor, transformed_ND
 def orthogonality_single(unrelated_ND: Tensor, related_ND: Tensor, transformed_ND: Tensor) -> Tensor:
     """The first of the two inner products alone: nothing is asked of the transformed style."""
     return _inner(related_ND, unrelated_ND)
-
-
-def mismatch(logits_NK: Tensor, domains_N: Tensor) -> Tensor:
-    """Real faces called fake by the branches of the K - 1 domains that they are not of: a mean over faces and branches.
-
-    Source: Reed et al. 2016 (generative adversarial text to image synthesis), the matching-aware discriminator.
-    """
-    is_other_NK = 1 - F.one_hot(domains_N, logits_NK.shape[1]).to(logits_NK)
-    return (F.softplus(logits_NK) * is_other_NK).sum() / is_other_NK.sum()
 
 
 ORTHOGONALITY: Mapping[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from raypipe.backbones.perceptual.features import Features, perceptual_features
 from raypipe.backbones.stargan2 import Discriminator, discriminator_part, of_domain
 from raypipe.backbones.stargan2.evaluation import HeldOutTranslations, pieces
+from raypipe.backbones.stargan2.losses import classifier_losses, mismatch
 from raypipe.backbones.stylegan2.losses import generator_loss, r1_penalties
 from raypipe.backbones.stylegan2.players import Player
 from raypipe.blocks.jitter import jitter
@@ -26,7 +27,7 @@ from raypipe.contract import Columns, Site
 from raypipe.methods.l2m_gan.beginning import DISCRIMINATOR_PART, PART, networks
 from raypipe.methods.l2m_gan.config import L2MGANConfig
 from raypipe.methods.l2m_gan.frequencies import Frequencies
-from raypipe.methods.l2m_gan.losses import ORTHOGONALITY, distance, mismatch
+from raypipe.methods.l2m_gan.losses import ORTHOGONALITY, distance
 from raypipe.methods.l2m_gan.networks import l2m_part
 from raypipe.weights import Part
 
@@ -209,10 +210,8 @@ class L2MGANRecipe:
     def _classifier_losses(self, examples: Examples) -> dict[str, Tensor]:
         """What the discriminator learns of real faces alone."""
         with self._precision():
-            logits_NK = self.discriminator(examples.images).float()
-        own = F.softplus(-of_domain(logits_NK, examples.sources)).mean()
-        others = mismatch(logits_NK, examples.sources)
-        return {"total": own + others, "d_loss": own, "mismatch": others}
+            losses = classifier_losses(self.discriminator, examples.images, examples.sources)
+        return {"total": losses["d_loss"] + losses["mismatch"], **losses}
 
     def _network_losses(self, examples: Examples) -> dict[str, Tensor]:
         """Equation 7, and how far a face in its own style is from itself."""
