@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -13,6 +13,7 @@ from raypipe.backbones.stargan2.mapping import MappingNetwork
 from raypipe.backbones.stargan2.parts import DISCRIMINATOR_KIND, GENERATOR_KIND, MAPPING_KIND, STYLE_ENCODER_KIND
 from raypipe.backbones.stargan2.readers import Discriminator, StyleEncoder
 from raypipe.backbones.stargan2.training_config import Config
+from raypipe.contract import DataFacts
 from raypipe.errors import WrongUsage
 from raypipe.weights import Part
 
@@ -36,6 +37,17 @@ class Styled(nn.Module):
             MappingConfig(
                 latent_dim=config.latent_dim, style_dim=config.style_dim, domains=len(domains), hidden=config.hidden
             )
+        )
+
+
+def require_labels(attributes: Sequence[str], data: DataFacts) -> None:
+    """Raises:
+    WrongUsage: the data lack an attribute.
+    """
+    if missing := [name for name in attributes if name not in data.attributes]:
+        raise WrongUsage(
+            f"the data has no label {', '.join(missing)} with faces of 0 and faces of 1; it has: "
+            f"{', '.join(data.attributes) or 'none'}"
         )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raypipe.backbones.perceptual.features import perceptual_features
-from raypipe.backbones.stargan2.beginning import Styled, begin_with
+from raypipe.backbones.stargan2.beginning import Styled, begin_with, require_labels
 from raypipe.backbones.stargan2.config import DiscriminatorConfig
 from raypipe.backbones.stargan2.domains import Domains, of_domain
 from raypipe.backbones.stargan2.evaluation import HeldOutTranslations, pieces
@@ -42,7 +42,6 @@ from raypipe.blocks.jitter import jitter
 from raypipe.blocks.optimising import update_average
 from raypipe.blocks.randomness import Draws
 from raypipe.contract import Columns, Share, Site
-from raypipe.errors import WrongUsage
 from raypipe.weights import Part
 
 __all__ = ["Config", "StarGAN2Recipe", "build_recipe", "columns"]
@@ -62,11 +61,7 @@ def build_recipe(config: Config, site: Site) -> StarGAN2Recipe:
     """
     config.check_shares(site.share.count)
     attributes = config.attributes or site.data.attributes
-    if missing := [name for name in attributes if name not in site.data.attributes]:
-        raise WrongUsage(
-            f"the data has no label {', '.join(missing)} with faces of 0 and faces of 1; it has: "
-            f"{', '.join(site.data.attributes) or 'none'}"
-        )
+    require_labels(attributes, site.data)
     return StarGAN2Recipe(config, site, Domains(attributes))
 
 

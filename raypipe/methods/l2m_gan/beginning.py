@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from raypipe.backbones.stargan2 import Discriminator, DiscriminatorConfig, load_discriminator
-from raypipe.backbones.stargan2.beginning import of_domains, take
+from raypipe.backbones.stargan2.beginning import of_domains, require_labels, take
 from raypipe.backbones.stargan2.layers import he_initialise
 from raypipe.contract import Site
 from raypipe.errors import WrongUsage
@@ -28,11 +28,7 @@ def networks(config: L2MGANConfig, site: Site) -> tuple[L2MGAN, Discriminator]:
     """
     given = _given(site) if config.warm_start else None
     attributes = config.attributes or (given.config.attributes if given else site.data.attributes)
-    if missing := [name for name in attributes if name not in site.data.attributes]:
-        raise WrongUsage(
-            f"the data has no label {', '.join(missing)} with faces of 0 and faces of 1; it has: "
-            f"{', '.join(site.data.attributes) or 'none'}"
-        )
+    require_labels(attributes, site.data)
     sizes = replace(given.config, attributes=attributes) if given else _sizes(config, attributes, site)
     _require_known(attributes, site)
     if site.data.size != sizes.size:

@@ -263,14 +263,9 @@ class L2MGANRecipe:
         """By the averaged style encoder, [n, D]."""
         return of_domain(self.average.style_encoder(images), domains_N)
 
-    def _labels(self, batch: Columns) -> Tensor:
-        """[n, A] of 0 and 1."""
-        labels_NA: Tensor = batch["labels"][:, self._label_columns]
-        return labels_NA
-
     def _domains(self, batch: Columns) -> Tensor:
         """int64 [n]."""
-        return self.average.domains.of_values(self._labels(batch))
+        return self.average.domains.of_values(batch["labels"][:, self._label_columns])
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self._site.device.type, torch.bfloat16, enabled=self._config.bf16)
