@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 
 from raypipe.cli.lazy import loaded
 from raypipe.errors import WrongUsage
+from raypipe.pipeline.interrupts import Interrupted
 
 if TYPE_CHECKING:
     from raypipe.on_ray.submit import ClusterJob
@@ -27,14 +28,6 @@ SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 app = typer.Typer(add_completion=False)
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, or the end of the terminal or machine that follows the job."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__()
-        self.signum = signum
 
 
 @app.command(context_settings={"allow_interspersed_args": False})  # the options behind COMMAND are the command's own

@@ -41,10 +41,11 @@ from raypipe.on_ray.batches import RayBatches
 from raypipe.on_ray.cluster import cause_of, cluster_nodes, connect
 from raypipe.on_ray.settings import TrainOnRay
 from raypipe.on_ray.train_layout import TrainLayout, lay_out_training
+from raypipe.pipeline.interrupts import told_to_end
 from raypipe.pipeline.train.batches import Batches, LocalBatches
 from raypipe.pipeline.train.config import TrainJob
-from raypipe.pipeline.train.job import begin, from_the_root, lease, work
-from raypipe.pipeline.train.loop import Progress, told_to_end
+from raypipe.pipeline.train.job import CHECKPOINT_FIRST, begin, from_the_root, lease, work
+from raypipe.pipeline.train.loop import Progress
 from raypipe.pipeline.train.order import Order, Rows
 from raypipe.pipeline.train.output_state import has_plan
 from raypipe.pipeline.train.readers import Reader
@@ -85,7 +86,7 @@ def train_on_ray(
     connect(settings.address)
     layout = lay_out_training(cluster_nodes(), settings, require_gpu=require_gpu)
     job = from_the_root(job)
-    with lease(job, say) as held, told_to_end(say) as is_told:
+    with lease(job, say) as held, told_to_end(say, CHECKPOINT_FIRST) as told:
         begin(job, restart=restart, say=say, workers=layout.workers)
         say(layout.in_words())
         board = _board_here()
@@ -93,9 +94,9 @@ def train_on_ray(
         while not run.done():
             time.sleep(LOOK_EVERY_S)
             held.check()
-            _look(board, is_told=is_told(), say=say, watch=watch)
+            _look(board, is_told=told.is_told(), say=say, watch=watch)
         _look(board, is_told=False, say=say, watch=watch)
-        return replace(_outcome(run, settings), is_told=is_told())
+        return replace(_outcome(run, settings), is_told=told.is_told())
 
 
 def _trainer(job: TrainJob, settings: TrainOnRay, layout: TrainLayout, board: Any) -> TorchTrainer:

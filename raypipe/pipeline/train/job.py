@@ -14,10 +14,11 @@ from raypipe import catalog, storage
 from raypipe.contract import Recipe, Share, Site
 from raypipe.errors import ModelMismatch, WrongUsage
 from raypipe.pipeline.encode.lease import Lease
+from raypipe.pipeline.interrupts import told_to_end
 from raypipe.pipeline.train.batches import Batches, LocalBatches
 from raypipe.pipeline.train.checkpoints import Checkpoints
 from raypipe.pipeline.train.config import TrainJob
-from raypipe.pipeline.train.loop import Loop, Progress, told_to_end
+from raypipe.pipeline.train.loop import Loop, Progress
 from raypipe.pipeline.train.made_up_reader import MADE_UP
 from raypipe.pipeline.train.output_state import (
     RUN,
@@ -32,6 +33,8 @@ from raypipe.pipeline.train.readers import Reader, Split, list_data, open_reader
 from raypipe.pipeline.train.summary import Outcome, run_record
 from raypipe.weights import Part, open_bundle, save_bundle, shipped_models
 
+CHECKPOINT_FIRST = "a checkpoint is written first"
+
 
 def train_locally(
     job: TrainJob, *, device: torch.device, restart: bool, say: Callable[[str], None], watch: Callable[[Progress], None]
@@ -44,10 +47,10 @@ def train_locally(
         Diverged: as ``Loop.run``.
     """
     job = from_the_root(job)
-    with lease(job, say), told_to_end(say) as is_told:
+    with lease(job, say), told_to_end(say, CHECKPOINT_FIRST) as told:
         begin(job, restart=restart, say=say)
-        outcome = work(job, device=device, share=Share(), watch=watch, is_told=is_told, batches_for=LocalBatches)
-        return replace(outcome, is_told=is_told())
+        outcome = work(job, device=device, share=Share(), watch=watch, is_told=told.is_told, batches_for=LocalBatches)
+        return replace(outcome, is_told=told.is_told())
 
 
 def from_the_root(job: TrainJob) -> TrainJob:

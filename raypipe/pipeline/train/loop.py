@@ -7,7 +7,6 @@ run was interrupted or not, and however many workers shared it.
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -253,29 +252,3 @@ def _not_finite(tree: Any, path: str = "") -> Iterator[str]:
     elif isinstance(tree, (list, tuple)):
         for number, value in enumerate(tree):
             yield from _not_finite(value, f"{path}[{number}]")
-
-
-@contextmanager
-def told_to_end(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM came, to be asked where one can end in good order; a second one ends at once.
-
-    Outside the main thread no signal arrives: never.
-    """
-    told: list[int] = []
-
-    def note(signum: int, frame: object) -> None:
-        told.append(signum)
-        if len(told) > 1:
-            raise KeyboardInterrupt
-        say("told to end: a checkpoint is written first; once more ends at once")
-
-    try:
-        before = {signum: signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread
-        yield lambda: False
-        return
-    try:
-        yield lambda: bool(told)
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +17,7 @@ from raypipe.contract import Share
 from raypipe.errors import Diverged, RaypipeError
 from raypipe.pipeline.train.batches import LocalBatches
 from raypipe.pipeline.train.config import DataConfig, TrainConfig
-from raypipe.pipeline.train.loop import Loop, Progress, told_to_end
+from raypipe.pipeline.train.loop import Loop, Progress
 from raypipe.pipeline.train.readers import Arrays, split_rows
 from raypipe.pipeline.train.sums import Sums
 from tests.pipeline.train.toy import ROWS, ToyReader, ToyRecipe
@@ -167,20 +165,6 @@ def test_workers_end_together_where_one_is_told_to(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as workers:
         assert list(workers.map(Loop.run, loops)) == [8, 8]  # the next step that is logged
     assert loops[0].checkpoints.steps() == [5, 8]
-
-
-def test_told_to_end_is_said_once_and_the_process_gets_its_signals_back() -> None:
-    said: list[str] = []
-    before = signal.getsignal(signal.SIGTERM)
-    with told_to_end(said.append) as is_told:
-        assert not is_told()
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert is_told()
-        assert len(said) == 1
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert len(said) == 1
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_held_out_rows_are_never_trained_with(tmp_path: Path) -> None:
