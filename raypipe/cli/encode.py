@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
 from dataclasses import dataclass, field
+from signal import SIGINT
 from typing import Annotated
 
 import typer
@@ -21,6 +20,7 @@ from raypipe.pipeline.encode.job import Runner, encode
 from raypipe.pipeline.encode.local import RunLocally
 from raypipe.pipeline.encode.plan import plan_job
 from raypipe.pipeline.encode.summary import RunRecord, Summary
+from raypipe.pipeline.interrupts import Interrupted
 
 REJECTED = 3
 
@@ -108,7 +108,8 @@ def encode_command(
 
 
 def run(job: EncodeJob, *, as_json: bool = False) -> int:
-    """Do the job, print its summary; returns the exit code."""
+    """Do the job, print its summary; returns the exit code: 1 after Ctrl-C, and after SIGTERM, which a machine that is
+    taken away gets, that of one killed by it."""
     retry = faces.statuses_matching(job.retry)
     runner = runner_for(job)
     say(f"model on {runner.device}: {runner.workers}")
@@ -117,15 +118,12 @@ def run(job: EncodeJob, *, as_json: bool = False) -> int:
     def watch(record: RunRecord) -> None:
         line.update(record.done, record.rows)
 
-    before = signal.signal(signal.SIGTERM, _end)
     try:
         with line:
             summary = encode(job.encode, runner, restart=job.restart, retry=retry, say=say, watch=watch)
-    except KeyboardInterrupt:
+    except Interrupted as interrupt:
         say("stopped; what is committed stays: run the same command again to go on")
-        return 1
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return 1 if interrupt.signum == SIGINT else 128 + interrupt.signum
     if as_json:
         typer.echo(json.dumps(vars(summary), indent=2))
     else:
@@ -148,12 +146,6 @@ def print_plan(job: EncodeJob, *, as_json: bool) -> int:
     else:
         typer.echo(plan.in_words())
     return 1 if plan.found.refusal else 0
-
-
-def _end(number: int, _: object) -> None:
-    """A machine that is taken away says SIGTERM: leave in good order, and with the exit code of one killed by it."""
-    say("told to end; what is committed stays: run the same command again to go on")
-    sys.exit(128 + number)
 
 
 def runner_for(job: EncodeJob) -> Runner:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -30,6 +30,7 @@ from raypipe.errors import ModelMismatch, RaypipeError
 from raypipe.on_ray.cluster import cause_of, cluster_nodes
 from raypipe.on_ray.layout import CHUNKS_IN_STORE, Layout, lay_out
 from raypipe.on_ray.settings import RaySettings
+from raypipe.pipeline.encode.beside import Beside
 from raypipe.pipeline.encode.config import EncodeConfig, commit_rows_for
 from raypipe.pipeline.encode.face_model import FaceModel, image_size_of, load_networks
 from raypipe.pipeline.encode.job import Job
@@ -79,8 +80,10 @@ class RunOnRay:
         """Bytes that the object stores had to spill to disk since the cluster started: 0 when all is well."""
         return {"spilled_bytes": spilled_bytes()}
 
-    def run(self, job: Job) -> Iterator[ChunkReport]:
+    def run(self, job: Job, check: Callable[[], None]) -> Generator[ChunkReport, None, None]:
         """Do the chunks, in any order, as many at once as the layout allows.
+
+        What ``check`` raises ends it at once; the cluster ends with the next chunk, or with this process.
 
         Raises:
             RaypipeError: a stage failed, workers died more often than the settings allow, or nothing moved for too
@@ -89,11 +92,20 @@ class RunOnRay:
         if not job.chunks:
             return
         _configure(self.settings, self._store_bytes(job))
+        reports = Beside(self._reports(job), "encode-on-ray")
         try:
-            for row in self._dataset(job).iter_rows():
-                yield ChunkReport(**json.loads(row["report"]))
+            for report in reports:
+                check()
+                if report is not None:
+                    yield report
         except (RayError, ExecutionTimeoutError) as error:
             raise RaypipeError(f"the cluster did not finish the job: {cause_of(error)}") from error
+        finally:
+            reports.leave()
+
+    def _reports(self, job: Job) -> Generator[ChunkReport, None, None]:
+        for row in self._dataset(job).iter_rows():
+            yield ChunkReport(**json.loads(row["report"]))
 
     def _store_bytes(self, job: Job) -> int:
         """What chunks of pixels may hold of the object stores: enough that nobody waits, however slow the model is."""

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM, noted until work can end in good order.
 
-An exception that a signal raises strikes wherever the main thread is. In ``Condition.__enter__``, of ``Future.result()``
-or of a queue, it leaves a lock held for ever, and whoever needs that lock next hangs.
+An exception that a signal raises strikes wherever the main thread is. In ``Condition.__enter__``, where it waits for a
+future or a queue, that leaves a lock held for ever, and whoever needs the lock next hangs.
 """
 
 from __future__ import annotations

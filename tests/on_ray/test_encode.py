@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,9 +91,9 @@ def test_a_failing_stage_is_one_clear_error_and_what_is_committed_stays(
     settings = RaySettings(no_progress_timeout_s=120)
     runner = RunOnRay(layout_for(config, settings, require_gpu=False), settings)
 
-    def run(job: Job) -> Iterator[ChunkReport]:
+    def run(job: Job, check: Callable[[], None]) -> Generator[ChunkReport, None, None]:
         (tmp_path / "model" / "encoder.safetensors").unlink()
-        return runner.run(job)
+        return runner.run(job, check)
 
     with pytest.raises(RaypipeError, match=r"did not finish the job: BadWeights: .*encoder\.safetensors .* is missing"):
         encode_with(config, run)

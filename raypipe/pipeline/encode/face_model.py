@@ -20,6 +20,7 @@ from raypipe.backbones.stylegan2 import load_generator
 from raypipe.contract import Method
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.config import EncodeConfig
+from raypipe.pipeline.interrupts import never
 from raypipe.pipeline.loading import load_method
 from raypipe.weights import Bundle
 
@@ -58,8 +59,18 @@ def image_size_of(bundle: Bundle) -> int:
 class FaceModel:
     """Pixels to code columns on one device, in batches that fit its memory. ``seconds``: what each network took."""
 
-    def __init__(self, networks: Networks, *, device: str, precision: str, batch_size: int = 0) -> None:
-        """``batch_size`` 0: the largest that fits, from 32 on a CPU and 256 on a GPU."""
+    def __init__(
+        self,
+        networks: Networks,
+        *,
+        device: str,
+        precision: str,
+        batch_size: int = 0,
+        check: Callable[[], None] = never,
+    ) -> None:
+        """``batch_size`` 0: the largest that fits, from 32 on a CPU and 256 on a GPU. ``check`` is called between
+        batches; it may raise."""
+        self._check = check
         self._networks = networks
         self._device = torch.device(device)
         self._bfloat16 = precision == "bfloat16"
@@ -71,6 +82,7 @@ class FaceModel:
         done: list[dict[str, npt.NDArray[np.float16]]] = []
         start = 0
         while start < len(pixels):
+            self._check()
             batch = pixels[start : start + self.batch_size]
             try:
                 done.append(self._encode(batch))

@@ -22,6 +22,7 @@ from raypipe.errors import RaypipeError
 from raypipe.pipeline.encode.config import FetchConfig
 from raypipe.pipeline.encode.read_file import Listed, Reader, Refused
 from raypipe.pipeline.encode.sources.parquet import ROW_MARK, read_images
+from raypipe.pipeline.interrupts import never
 
 GAP_BYTES = 64 * 1024
 NOT_READABLE = (EOFError, ValueError, RaypipeError, pa.ArrowException, asyncio.TimeoutError)
@@ -60,8 +61,10 @@ class _Span:
 class Fetcher:
     """Reads the contents of listing rows, ``config.threads`` requests at a time."""
 
-    def __init__(self, config: FetchConfig, image_column: str = "") -> None:
+    def __init__(self, config: FetchConfig, image_column: str = "", check: Callable[[], None] = never) -> None:
+        """``check`` is called before a read is tried again; it may raise."""
         self._config = config
+        self._check = check
         self._image_column = image_column
         self._reader = Reader(config.timeout_s, config.max_bytes)
         self._threads = ThreadPoolExecutor(config.threads, thread_name_prefix="fetch")
@@ -137,6 +140,7 @@ class Fetcher:
                 status, may_pass = _classify(error)
                 if not may_pass or attempt == self._config.retries:
                     return len(span.rows) * [Fetched(None, status, f"{type(error).__name__}: {error}")]
+                self._check()
                 time.sleep(self._config.retry_delay_s * 2**attempt * random.uniform(0.5, 1.5))
         raise AssertionError("unreachable")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol
@@ -15,11 +16,14 @@ from raypipe.pipeline.encode.config import EncodeConfig, commit_rows_for
 from raypipe.pipeline.encode.dataset import PLAN, RUN, Dataset, sum_statuses
 from raypipe.pipeline.encode.face_model import FaceModel, load_networks, resolve_precision
 from raypipe.pipeline.encode.lease import Lease
-from raypipe.pipeline.encode.listing import Listing, open_listing, write_listing
+from raypipe.pipeline.encode.listing import Entry, Listing, open_listing, write_listing
 from raypipe.pipeline.encode.sources import no_images, open_source
 from raypipe.pipeline.encode.stages import ChunkReport, Work
 from raypipe.pipeline.encode.summary import RunRecord, Summary
+from raypipe.pipeline.interrupts import told_to_end
 from raypipe.weights import Bundle, open_bundle
+
+COMMIT_FIRST = "what is being written is committed first"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +53,9 @@ class Runner(Protocol):
     @property
     def model_workers(self) -> int: ...
 
-    def run(self, job: Job) -> Iterator[ChunkReport]:
-        """Do the chunks, in any order, and tell of each once it is committed."""
+    def run(self, job: Job, check: Callable[[], None]) -> Generator[ChunkReport, None, None]:
+        """Do the chunks, in any order, and tell of each once it is committed. ``check`` is called where the work can
+        end in good order, in any thread; what it raises ends it."""
 
     def facts(self) -> Mapping[str, Any]:
         """Measured on the way, for ``run.json``."""
@@ -76,43 +81,44 @@ def encode(
     Raises:
         ModelMismatch: the output was made from another source, model or config.
         OutputInUse: another job is writing there.
+        Interrupted: by Ctrl-C or SIGTERM, where it comes to the main thread; once what is being written is committed,
+            or at once by a second one.
     """
     dataset = Dataset(config.out)
+    with told_to_end(say, COMMIT_FIRST) as told:
+        with _lease(dataset, say) as lease:
+            dataset.remove_scratch()
+            if restart:
+                _refuse_hopeless(config)
+                dataset.clear()
+            job = prepare(config, dataset, device=runner.device, retry=retry, say=say, check=told.check)
+            if retry:
+                dataset.reopen(job.chunks)
+            run = _run(dataset, job, runner, lease=lease, watch=watch, check=told.check)
+            summary = _finish(dataset, job, run)
+        told.check()
+    return summary
+
+
+def _lease(dataset: Dataset, say: Callable[[str], None]) -> Lease:
     if not storage.exists(storage.join(dataset.uri, *PLAN)):
         dataset.refuse_foreign_files()  # before anything is written or deleted there
-    with Lease(dataset.lease_uri, say) as lease:
-        dataset.remove_scratch()
-        if restart:
-            _refuse_hopeless(config)
-            dataset.clear()
-        job = prepare(config, dataset, device=runner.device, retry=retry, say=say)
-        if retry:
-            dataset.reopen(job.chunks)
-        record = RunRecord(
-            config=as_dict(job.work.config),
-            receipt=job.work.receipt,
-            device=runner.device,
-            workers=runner.workers,
-            model_workers=runner.model_workers,
-            rows=job.rows,
-        )
-        state = "failed"
-        try:
-            for report in runner.run(job):
-                lease.check()
-                record.add(report)
-                watch(record)
-            state = "done"
-        finally:
-            told = {**record.to_json(state), **runner.facts()}
-            dataset.write_json(told, RUN)
-        return _finish(dataset, job, told)
+    return Lease(dataset.lease_uri, say)
 
 
 def prepare(
-    config: EncodeConfig, dataset: Dataset, *, device: str, retry: frozenset[str], say: Callable[[str], None]
+    config: EncodeConfig,
+    dataset: Dataset,
+    *,
+    device: str,
+    retry: frozenset[str],
+    say: Callable[[str], None],
+    check: Callable[[], None],
 ) -> Job:
-    """List the source (or take the listing of an earlier run), agree with what is there, find what is left."""
+    """List the source (or take the listing of an earlier run), agree with what is there, find what is left.
+
+    ``check`` is called for every image that is listed; what it raises ends it.
+    """
     bundle = open_bundle(config.model)
     asked = made_from(config, bundle)
     listing = open_listing(dataset.listing_uri)
@@ -121,7 +127,7 @@ def prepare(
         dataset.refuse_foreign_files()
         plan = _new_plan(config, asked, bundle, device)
         dataset.write_json(plan, *PLAN)
-        listing = _list_source(config, dataset, plan["commit_rows"], say)
+        listing = _list_source(config, dataset, plan["commit_rows"], say, check)
     refuse_other_plan(plan, asked, config.out)
     say(listing.in_words())
     finished = dataset.finished_chunks()
@@ -138,6 +144,38 @@ def prepare(
         receipt=plan,
     )
     return Job(work=work, bundle=bundle, chunks=chunks)
+
+
+def _run(
+    dataset: Dataset,
+    job: Job,
+    runner: Runner,
+    *,
+    lease: Lease,
+    watch: Callable[[RunRecord], None],
+    check: Callable[[], None],
+) -> dict[str, Any]:
+    """Have the chunks done; what is to be told of it is returned, and written however it ends."""
+    record = RunRecord(
+        config=as_dict(job.work.config),
+        receipt=job.work.receipt,
+        device=runner.device,
+        workers=runner.workers,
+        model_workers=runner.model_workers,
+        rows=job.rows,
+    )
+    state = "failed"
+    try:
+        with closing(runner.run(job, check)) as reports:
+            for report in reports:
+                lease.check()
+                record.add(report)
+                watch(record)
+        state = "done"
+    finally:
+        told = {**record.to_json(state), **runner.facts()}
+        dataset.write_json(told, RUN)
+    return told
 
 
 def _refuse_hopeless(config: EncodeConfig) -> None:
@@ -169,14 +207,22 @@ def _new_plan(config: EncodeConfig, asked: Mapping[str, Any], bundle: Bundle, de
     }
 
 
-def _list_source(config: EncodeConfig, dataset: Dataset, commit_rows: int, say: Callable[[str], None]) -> Listing:
+def _list_source(
+    config: EncodeConfig, dataset: Dataset, commit_rows: int, say: Callable[[str], None], check: Callable[[], None]
+) -> Listing:
     say(f"listing {config.source}")
     source = open_source(config.source, config.columns)
-    entries = islice(source.entries(), config.limit or None)
+    entries = _checked(islice(source.entries(), config.limit or None), check)
     listing = write_listing(dataset.listing_uri, entries, source.labels, commit_rows, source.skipped)
     if listing.rows == 0:
         raise no_images(config.source, source)
     return listing
+
+
+def _checked(entries: Iterable[Entry], check: Callable[[], None]) -> Iterator[Entry]:
+    for entry in entries:
+        check()
+        yield entry
 
 
 def _finish(dataset: Dataset, job: Job, run: Mapping[str, Any]) -> Summary:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ from raypipe.pipeline.encode.face_decoder import DecodedFace, FaceDecoder
 from raypipe.pipeline.encode.face_model import FaceModel
 from raypipe.pipeline.encode.fetch import Fetcher
 from raypipe.pipeline.encode.listing import Listing, as_it_is_now
+from raypipe.pipeline.interrupts import never
 
 STAGES = ("fetch", "decode", "model", "write")
 
@@ -71,10 +72,12 @@ class ChunkReport:
 class ReadFaces:
     """Fetches and decodes a chunk. Bytes come in ``config.fetch.threads`` at a time, decoding is a process beside."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, check: Callable[[], None] = never) -> None:
+        """``check`` is called between images; it may raise."""
         self._work = work
+        self._check = check
         config = work.config
-        self._fetcher = Fetcher(config.fetch, work.image_column)
+        self._fetcher = Fetcher(config.fetch, work.image_column, check)
         self._pool = DecodePool(FaceDecoder(config.face, work.image_size), timeout_s=config.decode_timeout_s)
 
     def __call__(self, chunk: int) -> pa.Table:
@@ -87,6 +90,7 @@ class ReadFaces:
         started = time.perf_counter()
         contents = faces_read.contents(todo, np.flatnonzero(~keep), self._fetcher)
         for face in self._pool.map(contents):
+            self._check()
             faces_read.take(face)
         seconds = time.perf_counter() - started
         numbers = {"chunk": chunk, "fetched_bytes": faces_read.fetched_bytes}

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from raypipe.pipeline.encode.lease import Lease
 from raypipe.pipeline.encode.local import RunLocally
 from raypipe.pipeline.encode.stages import ChunkReport
 from raypipe.pipeline.encode.summary import Summary
+from raypipe.pipeline.interrupts import never
 from tests.models import tiny_model
 from tests.pictures import fill_folder, picture, picture_bytes
 
@@ -103,10 +104,10 @@ def test_a_job_that_was_cut_off_ends_like_one_that_was_not(
     encode_locally(config_for(folder, tmp_path / "whole", model))
     config = config_for(folder, tmp_path / "cut", model)
     with pytest.raises(_CutOff):
-        encode_with(config, lambda job: _cut_off_after(job, chunks_before_the_end))
+        encode_with(config, lambda job, _: _cut_off_after(job, chunks_before_the_end))
     assert not (tmp_path / "cut" / "_SUCCESS").exists()
     done: list[int] = []
-    encode_with(config, lambda job: _noting(job, done))
+    encode_with(config, lambda job, _: _noting(job, done))
     assert len(done) == 3 - chunks_before_the_end
     assert part_bytes(tmp_path / "cut") == part_bytes(tmp_path / "whole")
 
@@ -162,9 +163,9 @@ def test_a_worker_that_outlives_its_job_writes_nothing_into_the_next_one(tmp_pat
     config = config_for(fill_folder(tmp_path / "in", 3), tmp_path / "out", model)
     late: list[Callable[[], object]] = []
 
-    def leave_the_last_chunk(job: Job) -> Iterator[ChunkReport]:
-        late.append(lambda: list(RunLocally("cpu").run(replace(job, chunks=[1]))))
-        yield from RunLocally("cpu").run(replace(job, chunks=[0]))
+    def leave_the_last_chunk(job: Job, check: Callable[[], None]) -> Generator[ChunkReport, None, None]:
+        late.append(lambda: list(RunLocally("cpu").run(replace(job, chunks=[1]), check)))
+        yield from RunLocally("cpu").run(replace(job, chunks=[0]), check)
         raise _CutOff
 
     with pytest.raises(_CutOff):
@@ -234,11 +235,11 @@ def test_no_images_is_wrong_usage_that_says_what_was_passed_over(tmp_path: Path,
 def test_a_runner_that_leaves_chunks_out_is_not_called_success(tmp_path: Path, model: Path) -> None:
     config = config_for(fill_folder(tmp_path / "in", 5), tmp_path / "out", model)
     with pytest.raises(RaypipeError, match="0 of 5 rows"):
-        encode_with(config, lambda job: iter(()))
+        encode_with(config, _nothing)
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 
-Run = Callable[[Job], Iterator[ChunkReport]]
+Run = Callable[[Job, Callable[[], None]], Generator[ChunkReport, None, None]]
 
 
 class _CutOff(Exception):
@@ -270,15 +271,19 @@ class _Runner:
         return {}
 
 
-def _cut_off_after(job: Job, chunks: int) -> Iterator[ChunkReport]:
+def _nothing(job: Job, check: Callable[[], None]) -> Generator[ChunkReport, None, None]:
+    yield from ()
+
+
+def _cut_off_after(job: Job, chunks: int) -> Generator[ChunkReport, None, None]:
     some = replace(job, chunks=job.chunks[:chunks])
-    yield from RunLocally("cpu").run(some)
+    yield from RunLocally("cpu").run(some, never)
     raise _CutOff
 
 
-def _noting(job: Job, done: list[int]) -> Iterator[ChunkReport]:
+def _noting(job: Job, done: list[int]) -> Generator[ChunkReport, None, None]:
     done.extend(job.chunks)
-    yield from RunLocally("cpu").run(job)
+    yield from RunLocally("cpu").run(job, never)
 
 
 def rows_of(out: Path) -> list[dict[str, object]]:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +91,6 @@ def fill_bucket(server: S3Server, bucket: str, count: int) -> None:
         server.client().put_object(Bucket=bucket, Key=f"in/{i}.jpg", Body=picture_bytes(i))
 
 
-def _two_chunks_and_no_more(job: Job) -> Iterator[ChunkReport]:
-    yield from RunLocally("cpu").run(replace(job, chunks=job.chunks[:2]))
+def _two_chunks_and_no_more(job: Job, check: Callable[[], None]) -> Generator[ChunkReport, None, None]:
+    yield from RunLocally("cpu").run(replace(job, chunks=job.chunks[:2]), check)
     raise ConnectionAbortedError
