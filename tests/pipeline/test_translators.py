@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from raypipe.backbones.attributes import attribute_part
 from raypipe.cli import main as raypipe
+from raypipe.errors import WrongUsage
 from raypipe.pipeline.small_model.translators import main
-from raypipe.weights import open_bundle
+from raypipe.weights import open_bundle, save_bundle
+from tests.l2m_models import tiny_judge
 
 TINY = (
     "steps=3",
@@ -31,7 +34,7 @@ def test_networks_are_halved_beside_the_small_models_parts_and_described(
     with pytest.raises(SystemExit) as ended:
         raypipe()
     assert not ended.value.code
-    main([str(tmp_path / "run"), "--out", str(tmp_path / "l2m_tiny"), "--faces", "12"])
+    main([str(tmp_path / "run"), "--judge", "small", "--out", str(tmp_path / "l2m_tiny"), "--faces", "12"])
     bundle, small = open_bundle(str(tmp_path / "l2m_tiny")), open_bundle("small")
     assert set(bundle.parts) == {*small.parts, "l2m_gan"}
     assert {path.name for path in (tmp_path / "l2m_tiny").iterdir()} == {
@@ -50,3 +53,7 @@ def test_networks_are_halved_beside_the_small_models_parts_and_described(
     assert set(measured["edits"]) == {"Smiling"}
     assert f"by {measured['reconstruction']} of 2" in text
     assert "| Smiling | 2 | 1 | 2 | 1 x cpu |" in text
+    blind = tiny_judge(("Male",))
+    save_bundle(str(tmp_path / "blind"), "blind", {"attributes": attribute_part(blind)}, {})
+    with pytest.raises(WrongUsage, match="the judge must see Smiling; it knows: Hat, Male"):
+        main([str(tmp_path / "run"), "--judge", str(tmp_path / "blind"), "--out", str(tmp_path / "l2m_tiny")])

@@ -1,8 +1,11 @@
 """A trained L2M-GAN as a shipped model: its networks in half precision beside the small model's parts, with a card.
 
-    python -m raypipe.pipeline.small_model.translators RUN [RUN ...] --out raypipe/models/l2m_smiling
+    raypipe train attributes --data synthfaces --size 64 --attributes Smiling,Male,Eyeglasses,Mouth_Slightly_Open \
+        --set run.seed=1 --set batch=16 --set steps=8000 --set "widths=[16,32,64,64]" --out JUDGE
+    python -m raypipe.pipeline.small_model.translators RUN [RUN ...] --judge JUDGE --out raypipe/models/l2m_smiling
 
-``RUN``: outputs of ``raypipe train l2m_gan``, oldest first, each begun with the networks of the one before.
+``RUN``: outputs of ``raypipe train l2m_gan``, oldest first, each begun with the networks of the one before. The small
+model's own attribute network is no judge: the L2M-GAN was trained to keep what that one sees, and it sees few smiles.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from raypipe import storage
 from raypipe.backbones.attributes import AttributeNet, load_attributes
 from raypipe.blocks.accuracy import balanced_accuracy
 from raypipe.contract import Rival
+from raypipe.errors import WrongUsage
 from raypipe.faces import to_signed
 from raypipe.pipeline.evaluate.rivals import open_rivals
 from raypipe.pipeline.loading import load_method, represent
@@ -35,6 +39,7 @@ FACES, NEVER_TRAINED_WITH, BATCH = 1_000, 88_888, 100
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m raypipe.pipeline.small_model.translators", description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("--judge", required=True, help="a model with an attribute network that was trained apart")
     parser.add_argument("--out", required=True, help="folder of the bundle; its name is the model's")
     parser.add_argument("--faces", type=int, default=FACES, help="made-up faces that it is measured on")
     options = parser.parse_args(arguments)
@@ -42,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     provenance = {"data": "raypipe.synthfaces", "run": RUN}
     parts = {METHOD: half(trained.read(METHOD))}
     bundle = save_bundle(options.out, name, parts, provenance, shipped=BESIDE)
-    record = {"measured": measure(bundle, faces=options.faces), "runs": [_record_of(run) for run in options.runs]}
+    judge = load_attributes(open_bundle(options.judge).read("attributes"), "cpu")
+    record = {
+        "measured": measure(bundle, judge, faces=options.faces),
+        "runs": [_record_of(run) for run in options.runs],
+    }
     storage.write_bytes(storage.join(bundle.uri, RUN), json.dumps(record, indent=2).encode())
     storage.write_bytes(storage.join(bundle.uri, "README.md"), card(name, record).encode())
     print(f"{options.out}: {bundle.size((METHOD,)) / 2**20:.1f} MiB beside {BESIDE}'s")
@@ -54,10 +63,15 @@ def _record_of(run: str) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def measure(bundle: Bundle, *, faces: int) -> dict[str, Any]:
-    """Numbers for the card, by fresh made-up faces; the small model's attribute network judges."""
+def measure(bundle: Bundle, network: AttributeNet, *, faces: int) -> dict[str, Any]:
+    """Numbers for the card, by fresh made-up faces that ``network`` judges.
+
+    Raises:
+        WrongUsage: it does not know what the model edits.
+    """
     method = load_method(METHOD, bundle, "cpu")
-    network = load_attributes(bundle.read("attributes"), "cpu")
+    if unknown := [name for name in method.attributes if name not in network.names]:
+        raise WrongUsage(f"the judge must see {', '.join(unknown)}; it knows: {', '.join(network.names)}")
     factors = sample_factors(faces, NEVER_TRAINED_WITH, images_per_identity=1)
     size = int(bundle.describe(METHOD).config["size"])
     images = to_signed(torch.from_numpy(render(factors, size).images))
@@ -79,7 +93,12 @@ def measure(bundle: Bundle, *, faces: int) -> dict[str, Any]:
             "others_changed": round(float(((after > 0) != (before > 0))[:, others].float().mean()), 3),
             "judge": round(float(seen[place]), 3),
         }
-    return {"faces": faces, "reconstruction": round(float((again - images).abs().mean()), 4), "edits": edits}
+    return {
+        "faces": faces,
+        "judged": network.names,
+        "reconstruction": round(float((again - images).abs().mean()), 4),
+        "edits": edits,
+    }
 
 
 def _edited(rival: Rival, images: Tensor, has_it_N: Tensor, name: str, network: AttributeNet) -> Tensor:
@@ -103,9 +122,9 @@ def card(name: str, record: Mapping[str, Any]) -> str:
             "wider networks.",
             "",
             f"On {measured['faces']:,} made-up faces that it was not trained with: a face drawn in its own style",
-            f"differs by {measured['reconstruction']} of 2 in the mean. Every face was edited to what it is not; the",
-            f"attribute network of `{BESIDE}` judges, and how well it sees the attribute of unedited faces is told",
-            "beside.",
+            f"differs by {measured['reconstruction']} of 2 in the mean. Every face was edited to what it is not. An",
+            "attribute network judges that was trained apart; how well it sees the attribute of unedited faces is told",
+            f"beside. Others are: {', '.join(measured['judged'])}.",
             "",
             "| attribute | added | removed | other attributes changed | accuracy of the judge |",
             "|---|---|---|---|---|",
