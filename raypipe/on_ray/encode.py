@@ -92,7 +92,7 @@ class RunOnRay:
         if not job.chunks:
             return
         _configure(self.settings, self._store_bytes(job))
-        reports = Beside(self._reports(job), "encode-on-ray")
+        reports = Beside(self._reports(job), "encode-on-ray", daemon=True)
         try:
             for report in reports:
                 check()

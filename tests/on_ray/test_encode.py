@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -76,6 +77,27 @@ def test_a_killed_model_worker_costs_nothing_but_time(
         encode_on_ray(config_for(faces_folder, tmp_path / "out", model))
     assert killed
     assert part_bytes(tmp_path / "out") == expected
+
+
+def test_ctrl_c_ends_the_driver_in_good_order_and_the_same_command_goes_on(
+    faces_folder: Path, model: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "raypipe", "encode", str(faces_folder), "--out", str(out), "--model", str(model)]
+    command += ["--commit-rows", str(COMMIT_ROWS)]
+    driver = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: len(list(out.glob("part-*.parquet"))) >= 2 or driver.poll() is not None)
+    driver.send_signal(signal.SIGINT)
+    _, told = driver.communicate()
+    assert driver.returncode == 1, told
+    assert "told to end: what is being written is committed first; once more ends at once" in told
+    assert "stopped; what is committed stays: run the same command again to go on" in told
+    assert "Traceback" not in told
+    assert json.loads((out / "run.json").read_text())["state"] == "failed"
+    assert not (out / "_raypipe" / "lease.json").exists()
+    assert not (out / "_SUCCESS").exists()
+    assert subprocess.run(command, check=False).returncode == 0
+    assert part_bytes(out) == expected
 
 
 def test_a_missing_gpu_is_refused_before_anything_begins(two_nodes: Cluster, faces_folder: Path, model: Path) -> None:

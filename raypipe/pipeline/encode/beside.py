@@ -26,13 +26,15 @@ class Beside(Generic[Item]):
 
     To iterate over it gives the items, and raises what they raise; between them None, several times a second. It waits
     in ``SimpleQueue.get`` alone, which is written in C and keeps no lock when a signal raises.
+
+    The end of the process waits for the thread, unless it is a ``daemon``.
     """
 
-    def __init__(self, items: Generator[Item, None, None], name: str) -> None:
+    def __init__(self, items: Generator[Item, None, None], name: str, *, daemon: bool) -> None:
         self._items = items
         self._taken: SimpleQueue[Item | _Ended] = SimpleQueue()
         self._is_left = Event()
-        self._thread = Thread(target=self._take, name=name, daemon=True)
+        self._thread = Thread(target=self._take, name=name, daemon=daemon)
         self._thread.start()
 
     def __iter__(self) -> Iterator[Item | None]:
@@ -44,10 +46,11 @@ class Beside(Generic[Item]):
                 continue
             if not isinstance(item, _Ended):
                 yield item
-            elif item.error is None:
-                return
-            else:
+                continue
+            self.join()
+            if item.error is not None:
                 raise item.error
+            return
 
     def leave(self) -> None:
         """Whatever has begun is ended by the thread at the next item, and told to nobody."""

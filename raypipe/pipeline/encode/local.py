@@ -39,12 +39,15 @@ class RunLocally:
         """
         if not job.chunks:
             return
-        reports = Beside(_run(job, self.device, check), "encode")
+        reports = Beside(_run(job, self.device, check), "encode", daemon=False)
         try:
             yield from (report for report in reports if report is not None)
-        finally:
+        except GeneratorExit:  # whoever asked for it has failed: nothing may be written after that
             reports.leave()
             reports.join()
+            raise
+        finally:
+            reports.leave()
 
     def facts(self) -> Mapping[str, Any]:
         """The most memory this process has held, in bytes."""
