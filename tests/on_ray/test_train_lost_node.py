@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -83,14 +84,12 @@ def test_training_goes_on_once_another_node_has_taken_the_place(
         lost, left = cluster.worker_nodes
         assert len(training_on(lost)) == len(training_on(left)) == 1
         assert not run.done(), "the run ended before the fault"
-        frozen = freeze(lost)
-        wait_until(lambda: not training_on(left))
-        assert not run.done()
-        another = cluster.add_node(num_cpus=2, object_store_memory=MEMORY)
-        wait_until(lambda: len(training_on(another)) == len(training_on(left)) == 1 or run.done())
-        assert run.result(timeout=150).is_done
-    for process in frozen:
-        process.kill()
+        with frozen(lost):
+            wait_until(lambda: not training_on(left))
+            assert not run.done()
+            another = cluster.add_node(num_cpus=2, object_store_memory=MEMORY)
+            wait_until(lambda: len(training_on(another)) == len(training_on(left)) == 1 or run.done())
+            assert run.result(timeout=150).is_done
     assert any("workers were lost" in message for message in said)
     assert_same(weights_of(tmp_path), expected)
 
@@ -105,10 +104,16 @@ def raylet_of(node: object) -> int:
     return int(node.all_processes["raylet"][0].process.pid)  # type: ignore[attr-defined]
 
 
-def freeze(node: object) -> list[psutil.Process]:
-    """Stop the node's processes where they are."""
+@contextmanager
+def frozen(node: object) -> Iterator[None]:
+    """The node's processes stand still where they are; in the end they are killed."""
     raylet = psutil.Process(raylet_of(node))
     processes = [raylet, *raylet.children(recursive=True)]
     for process in processes:
         os.kill(process.pid, signal.SIGSTOP)
-    return processes
+    try:
+        yield
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
