@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -116,16 +117,18 @@ def card(name: str, record: Mapping[str, Any]) -> str:
         [
             f"# {name}",
             "",
-            f"An L2M-GAN (64 px) that changes {', '.join(measured['edits'])} of made-up faces, beside the parts of",
-            f"the model `{BESIDE}`, whose files it shares. Trained on nothing but `raypipe.synthfaces`: photographs",
-            "come back as drawings. This is what a CPU allows in an hour, far less than the paper's 100,000 steps of",
-            "wider networks.",
-            "",
-            f"On {measured['faces']:,} made-up faces that it was not trained with: a face drawn in its own style",
-            f"differs by {measured['reconstruction']} of 2 in the mean. Every face was edited to what it is not. An",
-            "attribute network judges that was trained apart; how well it sees the attribute of unedited faces is told",
-            f"beside. Others are: {', '.join(measured['judged'])}.",
-            "",
+            *_paragraph(
+                f"An L2M-GAN (64 px) that changes {', '.join(measured['edits'])} of made-up faces, beside the parts of "
+                f"the model `{BESIDE}`, whose files it shares. Trained on nothing but `raypipe.synthfaces`: "
+                "photographs come back as drawings. This is what a CPU allows in an hour, far less than the paper's "
+                "100,000 steps of wider networks."
+            ),
+            *_paragraph(
+                f"On {measured['faces']:,} made-up faces that it was not trained with: a face drawn in its own style "
+                f"differs by {measured['reconstruction']} of 2 in the mean. Every face was edited to what it is not. "
+                "An attribute network judges that was trained apart; how well it sees the attribute of unedited faces "
+                f"is told beside. It sees {', '.join(measured['judged'])}."
+            ),
             "| attribute | added | removed | other attributes changed | accuracy of the judge |",
             "|---|---|---|---|---|",
             *(_edits(attribute, edits) for attribute, edits in measured["edits"].items()),
@@ -140,6 +143,10 @@ def card(name: str, record: Mapping[str, Any]) -> str:
             "",
         ]
     )
+
+
+def _paragraph(text: str) -> list[str]:
+    return [*textwrap.wrap(text, 118), ""]
 
 
 def _edits(attribute: str, e: Mapping[str, float]) -> str:
