@@ -13,9 +13,25 @@ from raypipe.contract import Faces, Rival
 from raypipe.errors import WrongUsage
 from raypipe.faces import to_signed
 from raypipe.methods.l2m_gan import EvaluationConfig, evaluate_beside, load
-from raypipe.methods.l2m_gan.evaluation_edits import Judges, measure_edits, reconstruction_of, system_of, unedited
-from raypipe.methods.l2m_gan.evaluation_made_up import CAUSES, FACES_SEED, fitted_readout, measure_on_made_up
-from raypipe.methods.l2m_gan.evaluation_report import OURS, UNEDITED
+from raypipe.methods.l2m_gan.evaluation_edits import (
+    Edits,
+    Judges,
+    measure_edits,
+    reconstruction_of,
+    system_of,
+    unedited,
+)
+from raypipe.methods.l2m_gan.evaluation_made_up import (
+    CAUSES,
+    FACES_SEED,
+    Comparison,
+    MadeUp,
+    Moved,
+    Readout,
+    fitted_readout,
+    measure_on_made_up,
+)
+from raypipe.methods.l2m_gan.evaluation_report import OURS, UNEDITED, Results, report_of
 from raypipe.methods.l2m_gan.networks import l2m_part
 from raypipe.metrics.fid import fid
 from raypipe.synthfaces import FACTORS, attributes, render, sample_factors
@@ -147,6 +163,14 @@ def test_exact_edits_change_nothing_elsewhere() -> None:
     assert measure_on_made_up("Oval_Face", systems, judge, 70, 1_600, SIZE) is None  # type: ignore[arg-type]
 
 
+def test_exact_edits_move_their_own_factor_the_way_that_was_asked_for() -> None:
+    with torch.no_grad():
+        found = measure_on_made_up("Wearing_Hat", {}, Coarse(), 70, 1_600, SIZE)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.exact.own > 1.0
+    assert found.exact.most[0] != "hat"
+
+
 def test_factors_are_read_if_features_tell_them() -> None:
     """At 8 x 8 one sees how dark skin is and where a head turns, and not where its eyes look."""
     with torch.no_grad():
@@ -176,6 +200,8 @@ def test_a_whole_evaluation(faces: Faces) -> None:
     assert all("grey" in claim.statement for claim in report.claims)
     assert set(report.sheets) == {"edits-Smiling", "edits-Male"}
     assert len(report.sheets["edits-Smiling"].columns) == 3
+    for row in report.sheets["edits-Smiling"].rows:
+        assert row.pictures[2].mean() == pytest.approx(0.5 if row.name == ("added",) else -0.5)
     assert report.pictures["strips"].shape == (2, 6, 3, SIZE, SIZE)
     assert evaluate_beside(FEW, faces, parts(), rivals, CPU).tables == report.tables
 
@@ -189,3 +215,51 @@ def test_what_cannot_be_evaluated_is_named(faces: Faces) -> None:
         evaluate_beside(EvaluationConfig(least_faces=50), faces, parts(), {}, CPU)
     with pytest.raises(WrongUsage, match=r"made_up must be at least 0, got -1\nshown must be at least 1"):
         EvaluationConfig(made_up=-1, shown=0)
+
+
+def test_factors_move_the_way_that_was_asked_for_or_either_way() -> None:
+    """Two faces, one of which is to lose the attribute. Factors are the means of the colours."""
+    readout = Readout(("smile", "age", "yaw"), torch.eye(3, dtype=torch.float64), Bright())  # type: ignore[arg-type]
+    before = torch.zeros(2, 3, SIZE, SIZE)
+    wanted, made = before.clone(), before.clone()
+    wanted[:, :, :4] = 1.0
+    made[0], made[1] = (torch.tensor(colour)[:, None, None] for colour in ([0.5, 0.2, -0.3], [-0.3, -0.4, 0.3]))
+    moved = Comparison(before, wanted, torch.tensor([1.0, -1.0]), "smile", readout).moved(made)
+    assert moved.own == pytest.approx((0.5 + 0.3) / 2)
+    assert moved.others == pytest.approx((0.3 + 0.3) / 2)
+    assert moved.most == ("age", pytest.approx(0.3)) or moved.most == ("yaw", pytest.approx(0.3))
+    assert moved.inside == pytest.approx(moved.outside) == pytest.approx((1.0 / 3 + 1.0 / 3) / 2)
+
+
+def edits_of(fid: float, accuracy: float) -> Edits:
+    return Edits(fid=(fid, fid), accuracy=(accuracy, accuracy), identity=(1.0, 1.0), others=(0.0, 0.0))
+
+
+def moved_of(others: float) -> Moved:
+    return Moved(inside=0.1, outside=0.1, own=1.0, others=others, most=("age", others))
+
+
+@pytest.mark.parametrize(
+    ("fid", "accuracy", "others", "holds"),
+    [
+        (10.0, 0.9, 0.2, [True, True]),
+        (10.0, 0.91, 0.2, [False, True]),  # more often seen than ours
+        (9.2, 0.9, 0.2, [True, True]),  # 1.1 times this is more than ours
+        (9.0, 0.9, 0.2, [False, True]),
+        (10.0, 0.9, 0.1, [True, False]),
+        (10.0, 0.9, 0.05, [True, False]),
+    ],
+)
+def test_claims_hold_if_ours_is_as_good(fid: float, accuracy: float, others: float, holds: list[bool]) -> None:
+    results = Results(
+        edits={"Smiling": {UNEDITED: edits_of(1.0, 0.1), OURS: edits_of(10.0, 0.9), "theirs": edits_of(fid, accuracy)}},
+        made_up={
+            "Smiling": MadeUp(
+                {UNEDITED: moved_of(0.0), OURS: moved_of(0.1), "theirs": moved_of(others)}, moved_of(0.05), 3
+            )
+        },
+        reconstruction=0.1,
+        sheets={},
+        strips=torch.zeros(1, 1, 3, 8, 8),
+    )
+    assert [claim.holds for claim in report_of(results).claims] == holds
