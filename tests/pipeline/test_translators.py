@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.backbones.attributes import attribute_part
+from raypipe.backbones.attributes import attribute_part, load_attributes
 from raypipe.cli import main as raypipe
 from raypipe.errors import WrongUsage
-from raypipe.pipeline.small_model.translators import main
+from raypipe.pipeline.small_model.translators import main, measure
 from raypipe.weights import open_bundle, save_bundle
 from tests.l2m_models import tiny_judge
 
@@ -57,3 +57,14 @@ def test_networks_are_halved_beside_the_small_models_parts_and_described(
     save_bundle(str(tmp_path / "blind"), "blind", {"attributes": attribute_part(blind)}, {})
     with pytest.raises(WrongUsage, match="the judge must see Smiling; it knows: Hat, Male"):
         main([str(tmp_path / "run"), "--judge", str(tmp_path / "blind"), "--out", str(tmp_path / "l2m_tiny")])
+
+
+def test_edits_that_are_seen_are_counted() -> None:
+    """A model that draws glasses and takes them off, and a network that knows glasses when it sees them."""
+    bundle = open_bundle("l2m_eyeglasses")
+    judge = load_attributes(bundle.read("attributes"), "cpu")
+    edits = measure(bundle, judge, faces=60)["edits"]["Eyeglasses"]
+    assert edits["judge"] > 0.95
+    assert edits["added"] > 0.5
+    assert edits["removed"] > 0.5
+    assert 0 < edits["others_changed"] < 0.3
