@@ -75,7 +75,7 @@ def test_passes_give_the_mean_loss_of_all_rows() -> None:
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
-    with pytest.raises(WrongUsage, match=r"multiple of 3 \(3 workers, 1 passes each\), got 4"):
+    with pytest.raises(WrongUsage, match="a batch of 4 cannot be shared by 3 workers x 1 passes: give"):
         training(share=Share(0, 3))
 
 
