@@ -17,7 +17,7 @@ from raypipe.methods.l2m_gan.evaluation_edits import Judges, measure_edits, reco
 from raypipe.methods.l2m_gan.evaluation_made_up import measure_on_made_up
 from raypipe.methods.l2m_gan.evaluation_report import OURS, UNEDITED, Results, report_of
 from raypipe.methods.l2m_gan.evaluation_sheets import sheets, strips
-from raypipe.methods.l2m_gan.method import PARTS, load
+from raypipe.methods.l2m_gan.method import OPTIONAL_PARTS, PARTS, load
 from raypipe.report import Report
 from raypipe.weights import Part
 
@@ -55,7 +55,8 @@ def evaluate_beside(
     """Edit ``faces.test``, each to what it is not, and compare with ``faces.train``.
 
     Args:
-        parts: the judges are the attribute network and, where there is one, the identity network of the models.
+        parts: the judges are the attribute network, which also tells our method which domain a face is of, and, where
+            there is one, the identity network of the models.
 
     Raises:
         WrongUsage: no L2M-GAN or attribute network among the models, no attribute with enough faces, or a rival of one
@@ -77,7 +78,7 @@ def measure(
     device: torch.device,
 ) -> Results:
     """Everything that the report is made of."""
-    method = load({name: parts[name] for name in PARTS}, device)
+    method = load({name: part for name, part in parts.items() if name in (*PARTS, *OPTIONAL_PARTS)}, device)
     judge = load_attributes(parts["attributes"], device)
     identity = load_identity(parts["identity"], device) if "identity" in parts else None
     judges = Judges(judge, identity, device)

@@ -143,9 +143,9 @@ def _made_up_claims(attribute: str, found: MadeUp) -> list[Claim]:
 
 def _choices(results: Results) -> list[str]:
     return [
-        "Every test face is edited to what its label says it is not; which domain it is of is what the model sees.",
+        "Every test face is edited to what its label says it is not; for ours the judge tells which domain it is of.",
         f"A face drawn in its own style differs from itself by {results.reconstruction:.4f} of 2 in the mean.",
-        "Rivals are other models and methods through the same interface, their edits of the strength that was asked.",
+        "Rivals are other models and methods as their users have them, with edits of the strength that was asked.",
     ]
 
 
