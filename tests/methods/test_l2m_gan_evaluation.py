@@ -9,10 +9,12 @@ from torch import Tensor
 
 from raypipe.attributes import Edit
 from raypipe.backbones.attributes import AttributeNetConfig, attribute_part
+from raypipe.backbones.stargan2 import landmarks_part
 from raypipe.contract import Faces, Rival
 from raypipe.errors import WrongUsage
 from raypipe.faces import to_signed
 from raypipe.methods.l2m_gan import EvaluationConfig, evaluate_beside, evaluation_made_up, load
+from raypipe.methods.l2m_gan.evaluation import measure
 from raypipe.methods.l2m_gan.evaluation_edits import (
     Edits,
     Judges,
@@ -36,6 +38,7 @@ from raypipe.methods.l2m_gan.networks import l2m_part
 from raypipe.metrics.fid import fid
 from raypipe.synthfaces import FACTORS, attributes, render, sample_factors
 from raypipe.weights import Part
+from tests.backbones.stargan2_landmarks import tiny_landmarks
 from tests.l2m_models import SIZE, TWO, tiny_judge, tiny_network
 
 CPU = torch.device("cpu")
@@ -205,6 +208,17 @@ def test_a_whole_evaluation(faces: Faces) -> None:
         assert row.pictures[2].mean() == pytest.approx(0.5 if row.name == ("added",) else -0.5)
     assert report.pictures["strips"].shape == (2, 6, 3, SIZE, SIZE)
     assert evaluate_beside(FEW, faces, parts(), rivals, CPU).tables == report.tables
+
+
+def test_a_model_s_landmarks_are_drawn_with(faces: Faces) -> None:
+    with_filter = {"l2m_gan": l2m_part(tiny_network(high_pass=1.0)), "attributes": attribute_part(tiny_judge())}
+    with_landmarks = with_filter | {"stargan2_landmarks": landmarks_part(tiny_landmarks())}
+    few = EvaluationConfig(least_faces=2, made_up=0, shown=3)
+    with torch.no_grad():
+        plain, filtered = (measure(few, faces, some, {}, CPU) for some in (with_filter, with_landmarks))
+        wanted = reconstruction_of(load(with_landmarks, CPU), faces, CPU)
+    assert filtered.reconstruction == pytest.approx(wanted)
+    assert plain.reconstruction != pytest.approx(wanted, rel=1e-3)
 
 
 def test_what_cannot_be_evaluated_is_named(faces: Faces) -> None:
