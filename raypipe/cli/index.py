@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
 from dataclasses import dataclass, field
+from signal import SIGINT
 from typing import Annotated
 
 import typer
@@ -20,6 +19,7 @@ from raypipe.pipeline.index.job import Job, Runner, is_done, run_job
 from raypipe.pipeline.index.local import RunLocally
 from raypipe.pipeline.index.plan import append_job, build_job, plan_job
 from raypipe.pipeline.index.summary import RunRecord
+from raypipe.pipeline.interrupts import Interrupted
 
 app = typer.Typer(help="Encoded faces, made searchable, and kept so.", add_completion=False, no_args_is_help=True)
 
@@ -136,15 +136,12 @@ def run(order: IndexJob | AppendJob, *, as_json: bool = False) -> int:
     def watch(record: RunRecord) -> None:
         line.update(record.done, record.rows)
 
-    before = signal.signal(signal.SIGTERM, _end)
     try:
         with line:
             summary = run_job(job, runner, say=say, watch=watch)
-    except KeyboardInterrupt:
+    except Interrupted as interrupt:
         say("stopped; finished shards stay: run the same command again to go on")
-        return 1
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return 1 if interrupt.signum == SIGINT else 128 + interrupt.signum
     typer.echo(json.dumps(summary.to_json(), indent=2) if as_json else summary.in_words())
     return 0
 
@@ -171,12 +168,6 @@ def _runner(order: IndexJob | AppendJob) -> Runner:
         raise WrongUsage(f"Ray is not installed ({error}): pip install raypipe[ray], or use --local") from error
     connect(order.ray.address)
     return RunOnRay(workers_on_cluster(order.ray), order.ray)
-
-
-def _end(number: int, _: object) -> None:
-    """A machine that is taken away says SIGTERM: leave in good order, and with the exit code of one killed by it."""
-    say("told to end; finished shards stay: run the same command again to go on")
-    sys.exit(128 + number)
 
 
 def _share(recall: str) -> float:

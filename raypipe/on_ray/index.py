@@ -21,6 +21,7 @@ from raypipe.errors import ImpossibleCluster, RaypipeError
 from raypipe.on_ray.cluster import cause_of, cluster_nodes
 from raypipe.on_ray.layout import nodes_in_words, room_for
 from raypipe.on_ray.settings import IndexOnRay
+from raypipe.pipeline.encode.beside import LOOK_EVERY_S
 from raypipe.pipeline.index.sampling import Pick
 from raypipe.pipeline.index.stage import ShardReport, ShardWorker, Work, open_worker
 from raypipe.retrieval.index import read_forms
@@ -62,8 +63,10 @@ class RunOnRay:
     def facts(self) -> Mapping[str, Any]:
         return {}
 
-    def sample(self, work: Work, picks: Sequence[Pick]) -> Iterator[Block]:
+    def sample(self, work: Work, picks: Sequence[Pick], check: Callable[[], None]) -> Iterator[Block]:
         """Vectors of the picked rows, in their order; a bounded number of parts is in flight.
+
+        ``check`` is called several times a second; what it raises ends it.
 
         Raises:
             RaypipeError: a part cannot be read, or workers died more often than the settings allow.
@@ -75,12 +78,12 @@ class RunOnRay:
             waiting += [task.remote(known, pick) for pick in islice(left, 2 * self.worker_count - len(waiting))]
             if not waiting:
                 return
-            yield _got(waiting.popleft())
+            yield _got(_first_of([waiting.popleft()], check))
 
     def stage(
         self, work: Work, spaces: Mapping[str, SpaceEntry], numbers: Sequence[int], moved: Callable[[int], None]
     ) -> Iterator[ShardReport]:
-        """A task a shard; told of as they end.
+        """A task a shard; told of as they end. ``moved`` is called several times a second.
 
         Raises:
             RaypipeError: a shard cannot be made, or workers died more often than the settings allow. Finished shards
@@ -91,7 +94,8 @@ class RunOnRay:
         running = [task.remote(known, held, number) for number in islice(left, self.worker_count)]
         try:
             while running:
-                (ready, *_), running = ray.wait(running, num_returns=1)
+                ready = _first_of(running, lambda: moved(0))
+                running.remove(ready)
                 report: ShardReport = _got(ready)
                 running += [task.remote(known, held, number) for number in islice(left, 1)]
                 moved(report.rows + sum(count for count, _ in report.skipped.values()))
@@ -131,6 +135,15 @@ class _AsKey:
 def _worker(key: _AsKey) -> ShardWorker:
     torch.set_num_threads(max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))))
     return open_worker(key.work)
+
+
+def _first_of(references: list[ray.ObjectRef], check: Callable[[], None]) -> ray.ObjectRef:
+    """The first that is ready; ``check`` is called while there is none."""
+    while True:
+        ready, _ = ray.wait(references, num_returns=1, timeout=LOOK_EVERY_S)
+        check()
+        if ready:
+            return ready[0]
 
 
 def _got(reference: ray.ObjectRef) -> Any:

@@ -21,7 +21,7 @@ from raypipe.on_ray.settings import IndexOnRay
 from raypipe.retrieval.manifest import read_manifest, versions
 from raypipe.retrieval.verify import verify
 from tests.on_ray.faults import when
-from tests.pipeline.index.indexing import build, copied_codes
+from tests.pipeline.index.indexing import build, copied_codes, interrupted, telling_once
 from tests.pipeline.search.small_collection import SmallCollection, make_collection
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -91,6 +91,15 @@ def test_killed_workers_cost_nothing_but_time(
     assert killed
     assert manifest_of(tmp_path / "index") == expected
     assert verify(str(tmp_path / "index")).problems == []
+
+
+def test_ctrl_c_ends_it_and_the_same_command_goes_on(
+    cluster: Cluster, small: SmallCollection, expected: bytes, tmp_path: Path
+) -> None:
+    interrupted(small, tmp_path / "index", on_ray(), signal.SIGINT, shards=SHARDS, watch=telling_once(signal.SIGINT))
+    assert versions(str(tmp_path / "index")) == []
+    build(small, tmp_path / "index", shards=SHARDS, runner=on_ray())
+    assert manifest_of(tmp_path / "index") == expected
 
 
 def test_a_part_that_cannot_be_read_is_one_clear_error(

@@ -18,6 +18,7 @@ from raypipe.pipeline.index.sampling import Pick, sample_picks
 from raypipe.pipeline.index.spaces import Spaces
 from raypipe.pipeline.index.stage import ShardReport, Work, finished_shards
 from raypipe.pipeline.index.summary import RunRecord, Summary
+from raypipe.pipeline.interrupts import told_to_end
 from raypipe.retrieval.build import IndexSettings, fit_spaces, publish_new, stage_reductions
 from raypipe.retrieval.changes import append_shards, refuse_known_ids, sweep
 from raypipe.retrieval.manifest import Manifest, ShardEntry, SpaceEntry, read_manifest, read_space, versions
@@ -26,6 +27,7 @@ from raypipe.retrieval.shard_writer import Block
 STATE = "_index"
 RUN = "run.json"
 CHANGE_WAIT_S = 30.0
+ROWS_FIRST = "the rows at hand are finished first"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +54,14 @@ class Runner(Protocol):
     @property
     def worker_count(self) -> int: ...
 
-    def sample(self, work: Work, picks: Sequence[Pick]) -> Iterator[Block]:
-        """Vectors of the picked rows, in their order."""
+    def sample(self, work: Work, picks: Sequence[Pick], check: Callable[[], None]) -> Iterator[Block]:
+        """Vectors of the picked rows, in their order. What ``check``, called again and again, raises ends it."""
 
     def stage(
         self, work: Work, spaces: Mapping[str, SpaceEntry], numbers: Sequence[int], moved: Callable[[int], None]
     ) -> Iterator[ShardReport]:
-        """Do these shards, in any order; ``moved`` is told how many rows were worked on since it was last told."""
+        """Do these shards, in any order. ``moved`` is told again and again how many rows were worked on since it was
+        last told, be it none; what it raises ends it."""
 
     def facts(self) -> Mapping[str, Any]:
         """Measured on the way, for ``run.json``."""
@@ -70,7 +73,23 @@ def run_job(job: Job, runner: Runner, *, say: Callable[[str], None], watch: Call
     Raises:
         OutputInUse: another job is writing there, or another index is there.
         WrongUsage: ids that are there already.
+        Interrupted: by Ctrl-C or SIGTERM, where it comes to the main thread, at the next rows, or at once by a second
+            one; a version that is being published is published first.
     """
+    with told_to_end(say, ROWS_FIRST) as told:
+        summary = _run(job, runner, say=say, watch=watch, check=told.check)
+        told.check()
+    return summary
+
+
+def _run(
+    job: Job,
+    runner: Runner,
+    *,
+    say: Callable[[str], None],
+    watch: Callable[[RunRecord], None],
+    check: Callable[[], None],
+) -> Summary:
     work = job.work
     rejected = rejected_of(work.datasets)
     is_done(job)  # what would be refused leaves no trace
@@ -85,8 +104,8 @@ def run_job(job: Job, runner: Runner, *, say: Callable[[str], None], watch: Call
             storage.write_bytes(storage.join(work.out, STATE, "plan.json"), json.dumps({"plan": work.plan}).encode())
         state = "failed"
         try:
-            entries = _entries(job, runner, record, say)
-            reports = _stage_all(job, runner, entries, record, lease, watch)
+            entries = _entries(job, runner, record, check)
+            reports = _stage_all(job, runner, entries, record, lease, watch, check)
             shards = [entry for number in sorted(reports) if (entry := reports[number].entry)]
             with record.timed("publish"), changing(work.out, say):
                 manifest = _append(job, shards) if job.is_append else _publish(job, entries, shards)
@@ -174,7 +193,7 @@ def _refuse_foreign_files(out: str) -> None:
         raise WrongUsage(f"{out!r} is not empty and no index (it holds {', '.join(found[:3])}{more}); choose another")
 
 
-def _entries(job: Job, runner: Runner, record: RunRecord, say: Callable[[str], None]) -> Mapping[str, SpaceEntry]:
+def _entries(job: Job, runner: Runner, record: RunRecord, check: Callable[[], None]) -> Mapping[str, SpaceEntry]:
     """How rows are held: as the index has it; of a new one as an earlier run fitted it; else fitted now."""
     if job.is_append:
         return read_manifest(job.work.out).spaces
@@ -184,7 +203,8 @@ def _entries(job: Job, runner: Runner, record: RunRecord, say: Callable[[str], N
     except FileNotFoundError:
         pass
     with record.timed("sample"):
-        blocks = list(runner.sample(job.work, sample_picks(job.work.datasets, job.settings, job.spaces.forms)))
+        picks = sample_picks(job.work.datasets, job.settings, job.spaces.forms)
+        blocks = list(runner.sample(job.work, picks, check))
     if not sum(block.rows for block in blocks):
         raise WrongUsage("not one of the sampled faces has a vector that can be searched for")
     with record.timed("fit"):
@@ -202,12 +222,14 @@ def _stage_all(
     record: RunRecord,
     lease: Lease,
     watch: Callable[[RunRecord], None],
+    check: Callable[[], None],
 ) -> dict[int, ShardReport]:
     reports = finished_shards(job.work)
     left = [number for number in range(len(job.work.cuts)) if number not in reports]
     record.begin(rows=sum(job.work.cuts[n].last - job.work.cuts[n].first for n in left), before=list(reports.values()))
 
     def moved(rows: int) -> None:
+        check()
         lease.check()
         record.done += rows
         watch(record)

@@ -27,9 +27,11 @@ class RunLocally:
     def workers(self) -> str:
         return f"this process, {torch.get_num_threads()} threads"
 
-    def sample(self, work: Work, picks: Sequence[Pick]) -> Iterator[Block]:
+    def sample(self, work: Work, picks: Sequence[Pick], check: Callable[[], None]) -> Iterator[Block]:
         worker = open_worker(work)
-        yield from ahead(worker.sample(pick) for pick in picks)
+        for block in ahead(worker.sample(pick) for pick in picks):
+            check()
+            yield block
 
     def stage(
         self, work: Work, spaces: Mapping[str, SpaceEntry], numbers: Sequence[int], moved: Callable[[int], None]

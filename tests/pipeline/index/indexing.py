@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from raypipe.pipeline.encode.dataset import PLAN, Dataset
 from raypipe.pipeline.index.config import AppendConfig, IndexConfig
-from raypipe.pipeline.index.job import Runner, run_job
+from raypipe.pipeline.index.job import Runner, lease_uri, run_job
 from raypipe.pipeline.index.local import RunLocally
 from raypipe.pipeline.index.plan import append_job, build_job
-from raypipe.pipeline.index.summary import Summary
+from raypipe.pipeline.index.summary import RunRecord, Summary
+from raypipe.pipeline.interrupts import Interrupted
 from raypipe.retrieval.answer import Wish
 from raypipe.retrieval.index import open_index
 from raypipe.retrieval.space import Aim, make_target
@@ -35,6 +38,37 @@ def build(
 def append(small: SmallCollection, index: Path | str, *codes: Path | str, shards: int = 0) -> Summary:
     config = AppendConfig(index=str(index), codes=tuple(map(str, codes)), model=str(small.model), shards=shards)
     return run_job(append_job(config), RunLocally(), say=print, watch=lambda _: None)
+
+
+def interrupted(
+    small: SmallCollection,
+    out: Path,
+    runner: Runner,
+    signum: signal.Signals,
+    *,
+    shards: int,
+    watch: Callable[[RunRecord], None] = lambda _: None,
+) -> None:
+    """Build an index until a signal ends it, which must be in good order."""
+    config = IndexConfig(codes=(str(small.codes),), out=str(out), model=str(small.model), shards=shards)
+    before = signal.getsignal(signum)
+    with pytest.raises(Interrupted) as interrupt:
+        run_job(build_job(config), runner, say=print, watch=watch)
+    assert interrupt.value.signum == signum
+    assert signal.getsignal(signum) is before
+    assert not Path(lease_uri(str(out))).exists()
+
+
+def telling_once(signum: signal.Signals, *, when_done: int = 0) -> Callable[[RunRecord], None]:
+    """Watches a job and sends a signal when so many rows are done."""
+    told: list[int] = []
+
+    def tell(record: RunRecord) -> None:
+        if record.done >= when_done and not told:
+            told.append(record.done)
+            signal.raise_signal(signum)
+
+    return tell
 
 
 def found(small: SmallCollection, index: Path | str, row: int = 0) -> list[tuple[str, float]]:
