@@ -1,12 +1,14 @@
 """The first scan of many queries as one product: a block of rows times all their probes, on a CPU or a GPU.
 
-Faiss reads and decodes every float16 row once a query, a product once for all. Its sums are float32 in another order,
-which the margin of ``scan_rows`` covers in any order; so only the candidates' order can differ, never an answer.
+Faiss on a CPU reads and decodes every float16 row once a query, a product once for all. Its sums are float32 in another
+order, which the margin of ``scan_rows`` covers; so only the candidates' order can differ, never an answer.
 Torch may be told to multiply with fewer bits than float32 has; then nothing is done here.
 N rows of a block, C columns, Q queries, F scores found so far.
 """
 
 from __future__ import annotations
+
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,9 +21,26 @@ from raypipe.retrieval.stored_space import StoredSpace
 PRODUCT_S = (2.5e-10, 5e-11)
 """Per row and column: decoding. Per row, column and query: the product, and choosing the highest scores."""
 
-_BLOCK_ROWS = 4096
+_BLOCK_ROWS, _GPU_BLOCK_ROWS = 4096, 1 << 17
+"""On a CPU so few that they stay in its cache; on a GPU each block costs some 15 launches and a wait, however small."""
+
 _TRIM_AT = 8
 """So many times the scores that are wanted are held before the lowest are dropped."""
+
+
+class FirstScan(Protocol):
+    """Finds for many queries at once what each would look at first."""
+
+    def propose(self, probes_QC: Array, count: int, allowed: Array | None) -> list[tuple[Array, Array]] | None:
+        """For each probe the rows and scores of the ``count`` highest scores, highest first; fewer if there are fewer.
+
+        Scores are sums of float32 products in any order. None: each query had better scan by itself.
+
+        Args:
+            probes_QC: float32.
+            allowed: bool, the rows that count; None: all.
+        """
+        ...
 
 
 class ScanMatrix:
@@ -30,19 +49,24 @@ class ScanMatrix:
     def __init__(self, stored: StoredSpace, device: torch.device) -> None:
         self._stored, self._device = stored, device
         self._blocks: list[list[tuple[Tensor, Tensor]]] = []
-        free = 0
+        free, block = 0, _BLOCK_ROWS if device.type == "cpu" else _GPU_BLOCK_ROWS
         for numbers, rows in stored.scan_rows():
-            for start in range(0, len(rows), _BLOCK_ROWS):
-                piece = slice(start, start + _BLOCK_ROWS)
+            for start in range(0, len(rows), block):
+                piece = slice(start, start + block)
                 if free < len(rows[piece]):
                     self._blocks.append([])
-                    free = _BLOCK_ROWS
+                    free = block
                 free -= len(rows[piece])
                 self._blocks[-1].append((_on(device, numbers[piece]), _on(device, rows[piece])))
 
+    def propose(self, probes_QC: Array, count: int, allowed: Array | None) -> list[tuple[Array, Array]] | None:
+        """As ``FirstScan.propose``."""
+        kept = self._stored.rows if allowed is None else int(np.count_nonzero(allowed))
+        return self.best(probes_QC, count, allowed) if self.pays(len(probes_QC), allowed, kept) else None
+
     def pays(self, queries: int, allowed: Array | None, count: int) -> bool:
         """Whether one product is cheaper than as many scans by Faiss as there are queries."""
-        if torch.get_float32_matmul_precision() != "highest":
+        if not _multiplies_as_float32():
             return False
         if self._device.type != "cpu":
             return True
@@ -51,11 +75,7 @@ class ScanMatrix:
         return once_s < queries * scan_seconds(self._stored, self._stored.rows, count, allowed)
 
     def best(self, probes_QC: Array, count: int, allowed: Array | None) -> list[tuple[Array, Array]]:
-        """For each probe the rows and scores of the ``count`` highest scores, highest first; fewer if there are fewer.
-
-        Args:
-            allowed: bool, the rows that count; None: all.
-        """
+        """What ``propose`` promises, whether it pays or not."""
         probes = _on(self._device, probes_QC)
         mask = None if allowed is None else _on(self._device, allowed)
         found = _Highest(len(probes), count, self._device)
@@ -105,6 +125,13 @@ class _Highest:
         self._least[query[last]] = score[last]
         kept = rank < self._count
         self._query, self._row, self._score = query[kept], self._row[order][kept], score[kept]
+
+
+def _multiplies_as_float32() -> bool:
+    """Whether torch does. Its older ``get_float32_matmul_precision`` raises where a program uses the newer settings."""
+    backends: Any = torch.backends
+    told = {backends.cuda.matmul.fp32_precision, backends.mkldnn.matmul.fp32_precision}
+    return told <= {"none", "ieee"}
 
 
 def _on(device: torch.device, array: Array) -> Tensor:

@@ -16,10 +16,11 @@ import torch
 
 from raypipe.errors import RaypipeError, WrongUsage
 from raypipe.retrieval.answer import Answer, Hit, Wish, merge
-from raypipe.retrieval.batch_scan import ScanMatrix
+from raypipe.retrieval.batch_scan import FirstScan
 from raypipe.retrieval.factory import Factory
 from raypipe.retrieval.files import local_file, read_checked
 from raypipe.retrieval.filters import columns_of, shown_columns
+from raypipe.retrieval.gpu_scan import faiss_gpu, first_scan
 from raypipe.retrieval.manifest import Binding, Manifest, ShardEntry, SpaceEntry, read_manifest, versions
 from raypipe.retrieval.reduction import Reduction
 from raypipe.retrieval.shard import Shard
@@ -49,13 +50,15 @@ class Index:
         """
         for shard in self._shards:
             shard.load()
-        _ = self._matrices
+        _ = self._scans
         return self
 
     @cached_property
-    def _matrices(self) -> dict[tuple[str, str], ScanMatrix]:
+    def _scans(self) -> dict[tuple[str, str], FirstScan]:
+        gpu = faiss_gpu(self._device)
         return {
-            (shard.name, name): ScanMatrix(stored, self._device)
+            # Where rows are deleted, every query has a filter, which Faiss does not know on a GPU.
+            (shard.name, name): first_scan(stored, self._device, gpu if shard.allowed(None) is None else None)
             for shard in self._shards
             for name, stored in shard.spaces.items()
             if not stored.by_factory
@@ -122,7 +125,7 @@ class Index:
         tasks = [(query, shard) for query in queries for shard in self._shards]
         plan = lambda task: ShardSearch(task[1], task[0], wish, allowed[task[1].name])  # noqa: E731
         searches = list(pool.map(plan, tasks))
-        scan_together(searches, self._matrices, wish, allowed)
+        scan_together(searches, self._scans, wish, allowed)
         parts, count = list(pool.map(ShardSearch.answer, searches)), len(self._shards)
         return [merge(parts[i * count : (i + 1) * count], wish) for i in range(len(queries))]
 
@@ -148,7 +151,8 @@ def open_index(uri: str, *, cache: Path = CACHE, device: str = "cpu") -> Index:
     """The newest version at ``uri``; files that are not on a local disk are fetched to ``cache`` once.
 
     Args:
-        device: where many rows are scanned; on a GPU a copy of the scan rows is held. The answers are the same.
+        device: where many rows are scanned; on a GPU a copy of the scan rows is held, by Faiss if it was installed for
+            one. The answers are the same.
 
     Raises:
         WrongUsage: there is no index.

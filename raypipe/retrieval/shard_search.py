@@ -1,4 +1,4 @@
-"""One query on one shard, and what was done to answer it; queries whose scans are one product."""
+"""One query on one shard, and what was done to answer it; queries that scan together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from raypipe.retrieval.aim_search import AimSearch
 from raypipe.retrieval.answer import Answer, Explanation, Wish, first_count
-from raypipe.retrieval.batch_scan import ScanMatrix
+from raypipe.retrieval.batch_scan import FirstScan
 from raypipe.retrieval.compared import Compared
 from raypipe.retrieval.joint_search import JointSearch
 from raypipe.retrieval.plan import Kind
@@ -46,9 +46,9 @@ class ShardSearch:
         self._seconds = time.perf_counter() - started
 
     def give_best(self, scan: AimSearch, found: tuple[Array, Array], together: int, seconds: float) -> None:
-        """What one product found for it, as ``AimSearch.give_best``."""
+        """What one scan of several queries found for it, as ``AimSearch.give_best``."""
         scan.give_best(*found)
-        self._why += f", in one product with {together - 1} other queries"
+        self._why += f", in one scan with {together - 1} other queries"
         self._seconds += seconds
 
     def answer(self) -> Answer:
@@ -72,7 +72,7 @@ class ShardSearch:
 
 def scan_together(
     searches: Sequence[ShardSearch],
-    matrices: Mapping[tuple[str, str], ScanMatrix],
+    scans: Mapping[tuple[str, str], FirstScan],
     wish: Wish,
     allowed: Mapping[str, Array | None],
 ) -> None:
@@ -80,18 +80,18 @@ def scan_together(
 
     Args:
         searches: all of the same wish.
-        matrices: of each shard and space.
+        scans: of each shard and space.
         allowed: by shard, as the searches have it.
     """
     groups: dict[tuple[str, str], list[tuple[ShardSearch, AimSearch]]] = {}
     for search in searches:
         if search.scan is not None:
             groups.setdefault((search.shard.name, search.space), []).append((search, search.scan))
-    for (shard, space), group in groups.items():
-        matrix, rows = matrices[shard, space], allowed[shard]
-        if matrix.pays(len(group), rows, group[0][0].compared.count):
-            started = time.perf_counter()
-            found = matrix.best(np.stack([scan.probe_row for _, scan in group]), first_count(wish), rows)
+    for place, group in groups.items():
+        started = time.perf_counter()
+        probes_QC = np.stack([scan.probe_row for _, scan in group])
+        found = scans[place].propose(probes_QC, first_count(wish), allowed[place[0]])
+        if found is not None:
             seconds = (time.perf_counter() - started) / len(group)
             for (search, scan), best in zip(group, found, strict=True):
                 search.give_best(scan, best, len(group), seconds)

@@ -46,7 +46,8 @@ class StoredSpace:
             self.extents = Extents(facts["radius"], facts["least"], facts["most"])
 
     @cached_property
-    def _lists(self) -> Any:
+    def scanned(self) -> Any:
+        """What Faiss holds of the rows: lists, or what a factory made. Searched by several: set nothing on it."""
         lists = _read_index(self._scanned_file)
         if lists.ntotal != self.rows:
             raise RaypipeError(f"{self._scanned_file} should have {self.rows} rows, but has {lists.ntotal}")
@@ -55,8 +56,8 @@ class StoredSpace:
     @cached_property
     def list_sizes(self) -> Array:
         """Rows of each list, int64; none where a factory holds them."""
-        count = 0 if self.by_factory else self._lists.nlist
-        return np.array([self._lists.invlists.list_size(i) for i in range(count)], np.int64)
+        count = 0 if self.by_factory else self.scanned.nlist
+        return np.array([self.scanned.invlists.list_size(i) for i in range(count)], np.int64)
 
     def load(self) -> None:
         """Read the scan rows now, not with the first search.
@@ -64,7 +65,7 @@ class StoredSpace:
         Raises:
             RaypipeError: the file does not fit the others.
         """
-        _ = self._lists, self.list_sizes
+        _ = self.scanned, self.list_sizes
 
     @property
     def columns(self) -> int:
@@ -97,11 +98,11 @@ class StoredSpace:
 
     def candidates(self, probe_C: Array, count: int, recall: float, allowed: Array | None) -> tuple[Array, Array]:
         """As ``factory.candidates``, where rows are held ``by_factory``; everything below is for the others."""
-        return candidates(self._lists, probe_C, min(count, self.rows), recall, allowed)
+        return candidates(self.scanned, probe_C, min(count, self.rows), recall, allowed)
 
     def scan_rows(self) -> Iterator[tuple[Array, Array]]:
         """Each list's row numbers, int64 [n], and scan rows, float16 [n,C]: views of what Faiss holds."""
-        lists = self._lists.invlists
+        lists = self.scanned.invlists
         for number in np.flatnonzero(self.list_sizes).tolist():
             count = int(self.list_sizes[number])
             codes = faiss.rev_swig_ptr(lists.get_codes(number), count * 2 * self.columns)
@@ -114,7 +115,7 @@ class StoredSpace:
         chosen, parameters = _as_lists(lists), _parameters(lists, allowed)
         away = np.zeros(len(lists), np.float32)
         pointers = map(faiss.swig_ptr, (chosen, away, scores, rows))
-        self._lists.search_preassigned_c(1, faiss.swig_ptr(probe_C), count, *pointers, False, parameters)
+        self.scanned.search_preassigned_c(1, faiss.swig_ptr(probe_C), count, *pointers, False, parameters)
         found = rows[0] >= 0
         return rows[0][found], scores[0][found]
 
@@ -123,7 +124,7 @@ class StoredSpace:
         chosen, parameters, away = _as_lists(lists), _parameters(lists, allowed), np.zeros(len(lists), np.float32)
         found = faiss.RangeSearchResult(1)
         pointers = map(faiss.swig_ptr, (chosen, away))
-        self._lists.range_search_preassigned_c(1, faiss.swig_ptr(probe_C), score, *pointers, found, False, parameters)
+        self.scanned.range_search_preassigned_c(1, faiss.swig_ptr(probe_C), score, *pointers, found, False, parameters)
         count = int(faiss.rev_swig_ptr(found.lims, 2)[1])
         rows = faiss.rev_swig_ptr(found.labels, count).copy()
         return rows, faiss.rev_swig_ptr(found.distances, count).copy()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,12 +66,12 @@ def test_together_and_one_by_one_give_the_same_bits(opened: Index, wish: Wish, p
         assert {hit.id for hit in other.hits} <= {hit.id for answer in plain for hit in answer.hits}
 
 
-def test_scans_that_are_one_product_say_so(opened: Index) -> None:
+def test_scans_that_are_done_together_say_so(opened: Index) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScanMatrix, "pays", lambda *_: True)
         answers = opened.search(queries(4, 1.0), Wish(), asked=BINDINGS)
     scans = [part for answer in answers for part in answer.explanations if part.plan == "scan"]
-    assert all(part.why.endswith("in one product with 3 other queries") for part in scans)
+    assert all(part.why.endswith("in one scan with 3 other queries") for part in scans)
 
 
 @pytest.mark.parametrize("block", [37, 300, 10_000])
@@ -113,9 +114,21 @@ def exact_scores(lists: Iterator[tuple[Array, Array]], probe: Probe, count: int)
     return scores
 
 
-def test_fewer_bits_than_float32_are_never_multiplied_with(opened: Index) -> None:
+@pytest.mark.parametrize("backend", [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul])
+def test_fewer_bits_than_float32_are_never_multiplied_with(opened: Index, backend: Any) -> None:
     matrix = ScanMatrix(opened.shards()[0].spaces[NAME], torch.device("cpu"))
     assert matrix.pays(10_000, None, 2000)
+    backend.fp32_precision = "tf32"
+    try:
+        assert not matrix.pays(10_000, None, 2000)
+        assert matrix.propose(np.zeros((10_000, 1), np.float32), 2000, None) is None
+    finally:
+        backend.fp32_precision = "ieee"
+    assert matrix.pays(10_000, None, 2000)
+
+
+def test_the_older_setting_counts_too(opened: Index) -> None:
+    matrix = ScanMatrix(opened.shards()[0].spaces[NAME], torch.device("cpu"))
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     try:
