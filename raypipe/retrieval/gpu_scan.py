@@ -5,7 +5,7 @@ What Faiss's source says (1.13 to 1.15, ``faiss/gpu``), and what follows from it
 - A float16 number is decoded as it is, the query stays float32, and each score is one float32 sum over the columns
   (``IVFInterleaved.cuh``, ``IPDistance``). The margin of ``scan_rows`` covers that. A flat index of float16 would round
   the query, which the margin does not cover.
-- A search gives 2,048 rows of 2,048 lists at most (``GPU_MAX_SELECTION_K``), and looks past a selector without a word.
+- A search gives 2,048 rows of 2,048 lists at most, and looks past a selector without a word.
 - Nothing of ``StandardGpuResources`` is locked.
 
 So what has a filter or wants more is left to the product of ``batch_scan``, and one search is done at a time.
@@ -21,52 +21,22 @@ import faiss
 import numpy as np
 import torch
 
-from raypipe.errors import RaypipeError
 from raypipe.retrieval.batch_scan import FirstScan, ScanMatrix
+from raypipe.retrieval.faiss_gpu import MOST, TEMPORARY_BYTES, FaissGpu, works
+from raypipe.retrieval.scan_lists import search_all
 from raypipe.retrieval.space import Array
 from raypipe.retrieval.stored_space import StoredSpace
-
-MOST = 2048
-"""Rows and lists of one search."""
-
-_TEMPORARY_BYTES = 1 << 28
-"""What Faiss keeps on a GPU to work in. It would take 1.5 GiB by itself."""
 
 _SCORE_BYTES = 12
 """Faiss keeps the highest scores of every list with their places before it chooses among them."""
 
 
-class FaissGpu:
-    """A GPU as Faiss uses it. ``free``: to be held by who searches what was copied there."""
-
-    def __init__(self, number: int) -> None:
-        kinds: Any = faiss
-        self._number, self._resources, self.free = number, kinds.StandardGpuResources(), threading.Lock()
-        self._resources.setTempMemory(_TEMPORARY_BYTES)
-        self._resources.setPinnedMemory(0)  # serves queries of 256 MiB and more only
-
-    def copy(self, lists: Any) -> Any:
-        """The same lists in the GPU's memory.
-
-        Raises:
-            RaypipeError: they do not fit.
-        """
-        kinds: Any = faiss
-        options = kinds.GpuClonerOptions()
-        options.use_cuvs = False  # other limits, other arithmetic
-        try:
-            with self.free:
-                return kinds.index_cpu_to_gpu(self._resources, self._number, lists, options)
-        except RuntimeError as error:
-            raise RaypipeError(f"GPU {self._number} cannot hold the scan rows: {error}") from error
-
-
 def faiss_gpu(device: torch.device) -> FaissGpu | None:
-    """A device as Faiss uses it; None where that is no GPU, or Faiss was installed for none or sees none."""
+    """A device as Faiss uses it; None where that is no GPU, or Faiss was installed for none or cannot use this one."""
     if device.type != "cuda":
         return None
     number = torch.cuda.current_device() if device.index is None else device.index
-    return FaissGpu(number) if number < faiss.get_num_gpus() else None
+    return FaissGpu(number) if number < faiss.get_num_gpus() and works(number) else None
 
 
 def first_scan(stored: StoredSpace, device: torch.device, gpu: FaissGpu | None) -> FirstScan:
@@ -94,8 +64,11 @@ class FaissScan:
         if allowed is not None or count > MOST:
             return self._product().propose(probes_QC, count, allowed)
         wanted = min(count, self._stored.rows)
-        at_once = max(1, _TEMPORARY_BYTES // (len(self._stored.list_sizes) * self._list_bytes(wanted)))
-        found = [self._search(probes_QC[i : i + at_once], wanted) for i in range(0, len(probes_QC), at_once)]
+        at_once = max(1, TEMPORARY_BYTES // (len(self._stored.list_sizes) * self._list_bytes(wanted)))
+        with self._free:
+            found = [
+                search_all(self._lists, probes_QC[i : i + at_once], wanted) for i in range(0, len(probes_QC), at_once)
+            ]
         rows_QK, scores_QK = (np.concatenate(parts) for parts in zip(*found, strict=True))
         # Faiss fills up with -1 where a score or a list's distance was too large for a float32. Who finds fewer rows
         # than were asked for takes them for all there are, which these would not be.
@@ -111,10 +84,3 @@ class FaissScan:
     def _list_bytes(self, wanted: int) -> int:
         """Of one query in one list: scores, and the room for a centroid that Faiss takes though it uses none."""
         return _SCORE_BYTES * wanted + 4 * self._stored.columns
-
-    def _search(self, probes_QC: Array, wanted: int) -> tuple[Array, Array]:
-        parameters: Any = faiss.SearchParametersIVF
-        every = parameters(nprobe=len(self._stored.list_sizes))
-        with self._free:
-            scores_QK, rows_QK = self._lists.search(probes_QC, wanted, params=every)
-        return rows_QK, scores_QK

@@ -23,6 +23,7 @@ from raypipe.errors import WrongUsage
 from raypipe.retrieval.factory import Factory, add_rows, without_rows
 from raypipe.retrieval.lists import Extents
 from raypipe.retrieval.reduction import Reduction, list_points
+from raypipe.retrieval.scan_lists import add_to_lists, empty_lists
 from raypipe.retrieval.scan_rows import column_count, no_slack, stored_rows
 from raypipe.retrieval.space import Array, comparable
 
@@ -97,7 +98,7 @@ class SpaceWriter:
         if self._form.factory:
             add_rows(self._scanned, rows)
         else:
-            self._scanned.add_core(len(rows), *map(faiss.swig_ptr, (rows, numbers, list_N)))
+            add_to_lists(self._scanned, rows, numbers, list_N)
         self._extents.widen(list_N, reduced, self._reduction.centroids)
         self._slack = self._slack.with_rows(slack)
         self._strays.append(numbers[is_stray_N])
@@ -118,14 +119,8 @@ class SpaceWriter:
                 order.astype(np.uint32).tofile(rows)
 
 
-def _new_lists(reduction: Reduction) -> faiss.IndexIVFScalarQuantizer:
-    count, columns = len(reduction.centroids), column_count(len(reduction.axes), reduction.attribute_count)
-    nobody = faiss.IndexFlatL2(columns)  # lists are chosen by us, under each query's weights
-    nobody.add(np.zeros((count, columns), np.float32))
-    kind = faiss.ScalarQuantizer.QT_fp16
-    lists = faiss.IndexIVFScalarQuantizer(nobody, columns, count, kind, faiss.METRIC_INNER_PRODUCT, False)
-    lists.train(np.zeros((1, columns), np.float32))
-    return lists
+def _new_lists(reduction: Reduction) -> Any:
+    return empty_lists(len(reduction.centroids), column_count(len(reduction.axes), reduction.attribute_count))
 
 
 def _split(vectors_NW: Array, attributes: int, precision: Precision) -> tuple[Array, Array]:

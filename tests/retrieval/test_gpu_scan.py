@@ -16,13 +16,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raypipe.errors import RaypipeError
 from raypipe.retrieval import gpu_scan, index
 from raypipe.retrieval.answer import Answer, Diversity, Wish
 from raypipe.retrieval.batch_scan import ScanMatrix
 from raypipe.retrieval.changes import delete
+from raypipe.retrieval.faiss_gpu import MOST
 from raypipe.retrieval.filters import Between
-from raypipe.retrieval.gpu_scan import MOST, FaissGpu, FaissScan, faiss_gpu, first_scan
+from raypipe.retrieval.gpu_scan import FaissScan, faiss_gpu, first_scan
 from raypipe.retrieval.index import Index, open_index
 from raypipe.retrieval.scan_rows import Probe
 from raypipe.retrieval.shard_search import ShardSearch, scan_together
@@ -50,7 +50,7 @@ class Limited:
     past, one search at a time."""
 
     def __init__(self, lists: Any) -> None:
-        self._lists, self._busy, self.searches = lists, False, 0
+        self._lists, self._busy, self.nlist, self.searches = lists, False, lists.nlist, 0
 
     def search(self, probes: Array, count: int, *, params: Any) -> tuple[Array, Array]:
         if self._busy or count > MOST or params.nprobe > MOST:
@@ -243,7 +243,7 @@ def test_faiss_never_works_on_more_than_fits_its_memory(
     probes = np.random.default_rng(5).standard_normal((7, stored.columns)).astype(np.float32)
     scan, lists = scan_of(stored)
     whole = scan.propose(probes, 50, None)
-    monkeypatch.setattr(gpu_scan, "_TEMPORARY_BYTES", at_once * a_query)
+    monkeypatch.setattr(gpu_scan, "TEMPORARY_BYTES", at_once * a_query)
     parts = scan.propose(probes, 50, None)
     assert lists.searches == 1 + -(-7 // at_once)
     assert whole is not None
@@ -277,13 +277,6 @@ def test_without_a_gpu_faiss_is_asked_for_none() -> None:
     if not torch.cuda.is_available():
         assert faiss.get_num_gpus() == 0
         assert faiss_gpu(torch.device("cuda", 0)) is None
-
-
-@pytest.mark.skipif(not hasattr(faiss, "StandardGpuResources"), reason="this Faiss was built without GPUs")
-def test_a_gpu_that_is_not_there_is_named(plain: Index) -> None:
-    number = faiss.get_num_gpus()
-    with pytest.raises(RaypipeError, match=f"GPU {number} cannot hold the scan rows"):
-        FaissGpu(number).copy(plain.shards()[0].spaces[NAME].scanned)
 
 
 def cuda() -> torch.device:
