@@ -216,7 +216,7 @@ class TheirTraining:
 
 def build_ours(theirs: TheirTraining, size: int, width: int, batch: int, device: str) -> StarGAN2Recipe:
     """Our recipe with their weights and settings."""
-    config = Config(batch=3 * batch, max_width=width, mirror=False, attributes=("Smiling",))
+    config = Config(batch=3 * batch, max_width=width, mirror=False, crop=0.0, attributes=("Smiling",))
     recipe = build_recipe(config, site(size, device))
     state = recipe.state_dict()
     networks = {
@@ -238,7 +238,7 @@ def build_ours(theirs: TheirTraining, size: int, width: int, batch: int, device:
 
 def build_l2m(size: int, width: int, batch: int, device: str) -> L2MGANRecipe:
     """Its recipe with networks of the same sizes, and new weights."""
-    config = l2m_gan.Config(batch=batch, max_width=width, mirror=False, attributes=("Smiling",))
+    config = l2m_gan.Config(batch=batch, max_width=width, mirror=False, crop=0.0, attributes=("Smiling",))
     torch.manual_seed(0)
     judge = AttributeNet(AttributeNetConfig(names=("Smiling",)))
     parts = {"attributes": attribute_part(judge), "resnet18": resnet18_part(ResNet18(ResNet18Config()).eval())}

@@ -19,7 +19,7 @@ from tests.backbones.recipe_states import assert_goes_on_the_same, assert_same_s
 from tests.share_workers import run_with_workers
 from tests.shared_files import oracle
 
-TINY = Config(batch=12, style_dim=4, first_width=4, max_width=6, latent_dim=3, hidden=8, shift=0.1)
+TINY = Config(batch=12, style_dim=4, first_width=4, max_width=6, latent_dim=3, hidden=8, crop=0.7, shift=0.1)
 FACTS = DataFacts(rows=64, size=32, attributes=("Male", "Smiling"))
 
 
@@ -109,7 +109,7 @@ def test_the_perceptual_loss_of_the_ablation() -> None:
 
 
 def test_at_the_beginning_the_discriminator_alone_learns_to_tell_domains_apart() -> None:
-    recipe, twin = build(dataclasses.replace(TINY, discriminator_steps=1, mirror=False, shift=0.0)), build()
+    recipe, twin = build(dataclasses.replace(TINY, discriminator_steps=1, mirror=False, crop=0.0, shift=0.0)), build()
     (batch,) = batches(1)
     told = recipe.step(batch)
     assert set(told) == {"d_loss", "mismatch"}
@@ -124,8 +124,10 @@ def test_at_the_beginning_the_discriminator_alone_learns_to_tell_domains_apart()
 
 
 def test_faces_of_other_domains_are_called_fake_and_faces_in_their_own_style_are_themselves() -> None:
-    plain = build(dataclasses.replace(TINY, mirror=False, shift=0.0))
-    changed = build(dataclasses.replace(TINY, mirror=False, shift=0.0, mismatch_weight=3.0, reconstruction_weight=2.0))
+    plain = build(dataclasses.replace(TINY, mirror=False, crop=0.0, shift=0.0))
+    changed = build(
+        dataclasses.replace(TINY, mirror=False, crop=0.0, shift=0.0, mismatch_weight=3.0, reconstruction_weight=2.0)
+    )
     (batch,) = batches(1)
     without, told = plain.step(batch), changed.step(batch)
     torch.testing.assert_close(told["mismatch"], without["mismatch"])  # told before the first step of either

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from raypipe.backbones import stargan2
 from raypipe.backbones.stargan2.beginning import Styled
 from raypipe.backbones.stargan2.recipe import StarGAN2Recipe
-from raypipe.blocks.jitter import jitter
+from raypipe.blocks.jitter import crop, jitter
 from raypipe.blocks.randomness import Draws
 from raypipe.contract import Columns, Share
 from tests.backbones.test_stargan2_recipe import TINY, batches, build
@@ -58,7 +58,8 @@ class Written:
 
     def step(self, batch: Columns, number: int) -> dict[str, float]:
         draws = Draws(0, number, Share(), torch.device("cpu"))
-        x, x_ref, x_other = jitter(batch["image"], draws, mirror=True, shift=0.1).split(4)
+        x = crop(batch["image"], draws, probability=0.7)
+        x, x_ref, x_other = jitter(x, draws, mirror=True, shift=0.1).split(4)
         labels = batch["labels"]  # Male, Smiling
         y, y_ref, y_other = (2 * labels[:, 1] + labels[:, 0]).long().split(4)
         z, z_other = draws.normal(4, 3), draws.normal(4, 3)

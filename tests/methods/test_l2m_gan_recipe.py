@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from raypipe.backbones.attributes import AttributeNet, AttributeNetConfig, attribute_part
 from raypipe.backbones.perceptual.resnet18 import ResNet18, ResNet18Config, load_resnet18, resnet18_part
 from raypipe.backbones.stargan2 import Domains, of_domain
+from raypipe.blocks.jitter import crop, jitter
 from raypipe.blocks.randomness import Draws
 from raypipe.contract import Columns, DataFacts, Share, Site
 from raypipe.errors import WrongUsage
@@ -23,7 +24,7 @@ from raypipe.weights import Part
 from tests.backbones.recipe_states import assert_goes_on_the_same, assert_same_state, differing
 from tests.share_workers import run_with_workers
 
-TINY = Config(batch=4, attributes=("Smiling", "Male"), style_dim=4, first_width=4, max_width=6, shift=0.1)
+TINY = Config(batch=4, attributes=("Smiling", "Male"), style_dim=4, first_width=4, max_width=6, crop=0.7, shift=0.1)
 FACTS = DataFacts(rows=64, size=32, attributes=("Hat", "Male", "Smiling"))
 
 
@@ -75,7 +76,7 @@ def test_going_on_from_a_state_is_going_on() -> None:
 
 def test_the_losses_are_the_papers() -> None:
     """Of the first step, with nothing moved or mirrored, in the equations' own words."""
-    config = dataclasses.replace(TINY, mirror=False, shift=0.0, balanced=False, reconstruction_weight=1.0)
+    config = dataclasses.replace(TINY, mirror=False, crop=0.0, shift=0.0, balanced=False, reconstruction_weight=1.0)
     recipe, twin = build(config), build(config)
     (batch,) = batches(1)
     told = recipe.step(batch)
@@ -84,8 +85,7 @@ def test_the_losses_are_the_papers() -> None:
     x, labels = batch["image"], batch["labels"][:, [2, 1]]
     source = (2 * labels[:, 0] + labels[:, 1]).long()
     draws = Draws(0, 0, Share(), torch.device("cpu"))
-    draws.uniform(4)
-    draws.uniform(4, 2)
+    jitter(crop(x, draws, probability=0.0), draws, mirror=False, shift=0.0)
     target = draws.integers(0, 4, 4)
     s = of_domain(network.style_encoder(x), source)
     s_un = network.transformer.decomposer(s)
@@ -219,8 +219,8 @@ def test_a_warm_start_for_other_attributes_keeps_what_does_not_depend_on_them() 
 
 
 def test_at_the_beginning_the_discriminator_alone_learns_to_tell_domains_apart() -> None:
-    recipe = build(dataclasses.replace(TINY, discriminator_steps=1, mirror=False, shift=0.0))
-    twin = build(dataclasses.replace(TINY, mirror=False, shift=0.0))
+    recipe = build(dataclasses.replace(TINY, discriminator_steps=1, mirror=False, crop=0.0, shift=0.0))
+    twin = build(dataclasses.replace(TINY, mirror=False, crop=0.0, shift=0.0))
     (batch,) = batches(1)
     told = recipe.step(batch)
     assert set(told) == {"d_loss", "mismatch"}
@@ -287,6 +287,7 @@ def test_it_learns_to_change_what_the_label_says_and_to_keep_the_rest() -> None:
     """Coloured squares, no two faces the same; below them a mouth that is bright where they smile and else dark."""
     config = Config(
         batch=16,
+        crop=0.0,
         style_dim=4,
         first_width=8,
         max_width=16,

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raypipe.backbones.stargan2 import of_domain
-from raypipe.blocks.jitter import jitter
+from raypipe.blocks.jitter import crop, jitter
 from raypipe.blocks.randomness import Draws
 from raypipe.contract import Columns, Share
 from raypipe.methods.l2m_gan.recipe import L2MGANRecipe
@@ -44,7 +44,8 @@ class Written:
 
     def step(self, batch: Columns, number: int) -> dict[str, float]:
         draws = Draws(0, number, Share(), torch.device("cpu"))
-        x = jitter(batch["image"], draws, mirror=True, shift=0.1)
+        x = crop(batch["image"], draws, probability=0.7)
+        x = jitter(x, draws, mirror=True, shift=0.1)
         y = (2 * batch["labels"][:, 2] + batch["labels"][:, 1]).long()  # Hat, Male, Smiling
         target = draws.integers(0, 4, 4)
         now = torch.tensor([(y == domain).double().mean() for domain in range(4)])

@@ -38,7 +38,7 @@ from raypipe.backbones.stargan2.parts import (
 from raypipe.backbones.stargan2.readers import Discriminator
 from raypipe.backbones.stargan2.training_config import ROLES, Config
 from raypipe.backbones.stylegan2.players import Player
-from raypipe.blocks.jitter import jitter
+from raypipe.blocks.jitter import crop, jitter
 from raypipe.blocks.optimising import update_average
 from raypipe.blocks.randomness import Draws
 from raypipe.contract import Columns, Share, Site
@@ -141,7 +141,8 @@ class StarGAN2Recipe:
         """Numbers: the losses by noise, and with ``reference_`` before their names those by references."""
         config = self._config
         draws = Draws(self._site.seed, self._done, self._site.share, self._site.device)
-        images = jitter(batch["image"], draws, mirror=config.mirror, shift=config.shift)
+        images = crop(batch["image"], draws, probability=config.crop)
+        images = jitter(images, draws, mirror=config.mirror, shift=config.shift)
         if self._done < config.discriminator_steps:
             self._done += 1
             return self._told_apart(images, self._domains_of(batch))

@@ -21,6 +21,7 @@ class Config:
         batch: faces of the global batch; a third of them are changed, after the second and the last third.
         attributes: of the data's, all of them if empty; the domains are all combinations of their values.
         mirror: whether half of the pictures are mirrored.
+        crop: with which probability a picture is cut at random, see ``blocks.jitter.crop``.
         shift: by how much of their side pictures are moved at most.
         learning_rate: of Adam, with betas 0 and 0.99; constant.
         mapping_learning_rate: of the mapping network's.
@@ -45,6 +46,7 @@ class Config:
     attributes: tuple[str, ...] = ()
     warm_start: bool = False
     mirror: bool = True
+    crop: float = 0.5
     shift: float = 0.0
     style_dim: int = 64
     first_width: int = 0
@@ -91,5 +93,5 @@ _RANGES = (
     | dict.fromkeys(("diversity_weight", "perceptual_weight", "r1_weight", "discriminator_steps"), Range(least=0))
     | dict.fromkeys(("reconstruction_weight", "mismatch_weight"), Range(least=0))
     | dict.fromkeys(("learning_rate", "mapping_learning_rate", "ema_half_life_images"), Range(above=0))
-    | {"shift": Range(least=0, below=1), "evaluated_faces": Range(least=2)}
+    | {"crop": Range(least=0, most=1), "shift": Range(least=0, below=1), "evaluated_faces": Range(least=2)}
 )

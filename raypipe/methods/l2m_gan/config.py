@@ -25,6 +25,7 @@ class L2MGANConfig:
         balanced: real faces weigh in the discriminator's loss as if all domains were equally frequent, as targets are.
             StarGAN v2 draws them so.
         mirror: whether half of the pictures are mirrored.
+        crop: with which probability a picture is cut at random, see ``blocks.jitter.crop``.
         shift: by how much of their side pictures are moved at most.
         learning_rate: of Adam, with betas 0 and 0.99; constant.
         weight_decay: times the weights is added to gradients. The paper does not mention it.
@@ -51,6 +52,7 @@ class L2MGANConfig:
     warm_start: bool = False
     balanced: bool = True
     mirror: bool = True
+    crop: float = 0.5
     shift: float = 0.0
     style_dim: int = 64
     first_width: int = 0
@@ -90,5 +92,5 @@ _RANGES = (
     | dict.fromkeys(("cycle_weight", "style_weight", "perceptual_weight"), Range(least=0))
     | dict.fromkeys(("orthogonality_weight", "reconstruction_weight", "mismatch_weight"), Range(least=0))
     | dict.fromkeys(("learning_rate", "ema_half_life_images"), Range(above=0))
-    | {"shift": Range(least=0, below=1), "evaluated_faces": Range(least=2)}
+    | {"crop": Range(least=0, most=1), "shift": Range(least=0, below=1), "evaluated_faces": Range(least=2)}
 )

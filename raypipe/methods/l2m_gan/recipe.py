@@ -20,7 +20,7 @@ from raypipe.backbones.stargan2.evaluation import HeldOutTranslations, pieces
 from raypipe.backbones.stargan2.losses import classifier_losses, mismatch
 from raypipe.backbones.stylegan2.losses import generator_loss, r1_penalties
 from raypipe.backbones.stylegan2.players import Player
-from raypipe.blocks.jitter import jitter
+from raypipe.blocks.jitter import crop, jitter
 from raypipe.blocks.optimising import microbatches, update_average
 from raypipe.blocks.randomness import Draws
 from raypipe.contract import Columns, Site
@@ -92,7 +92,8 @@ class L2MGANRecipe:
         """
         config = self._config
         draws = Draws(self._site.seed, self._done, self._site.share, self._site.device)
-        images = jitter(batch["image"], draws, mirror=config.mirror, shift=config.shift)
+        images = crop(batch["image"], draws, probability=config.crop)
+        images = jitter(images, draws, mirror=config.mirror, shift=config.shift)
         sources = self._domains(batch)
         self._frequencies.count(sources, self._site.share, step=self._done, batch=config.batch)
         targets = draws.integers(0, len(self.average.domains), len(images))
