@@ -1,6 +1,7 @@
 """Search under preferences and adjustments against the paper's computation and against Faiss on full vectors.
 
-    python -m benchmarks.search [--rows 100000] [--faces 2000] [--threads N] [--rounds 3] [--queries 32] [--json FILE]
+    python -m benchmarks.search [--rows 100000] [--faces 2000] [--threads N] [--rounds 3] [--queries 32] [--device cuda]
+                               [--json FILE]
 
 The rows are made-up W+ codes with the statistics of the shipped encoder's: mean and principal components of the codes
 of ``--faces`` drawn faces, normal along each component. The directions are the least-squares ones of these faces'
@@ -9,7 +10,8 @@ attributes, made orthonormal. A query is another such code with one or three att
 - paper: equations 1 to 3 as they are printed, NumPy in float32, in blocks of rows
 - faiss flat, faiss ivf: over [r, u, u^2, |r|^2] in full (``faiss_rivals``); the inverted file looks at as many lists as
   a recall of 0.99 takes
-- ours: certified exact search, one shard a thread, one query at a time (its pages are read first) and all at once
+- ours: certified exact search, one shard a thread, one query at a time (its pages are read first) and all at once; with
+  ``--device`` their first scans are done there, and nothing of the other ways is. ``first_scan_ms`` has the scan alone
 
 The ways take turns, ``--rounds`` times, on the same queries; times are medians, ratios medians over the rounds. Recall
 is against the plain computation in float64. Prints a table, then JSON.
@@ -41,6 +43,7 @@ from benchmarks.faiss_rivals import K, flat_over, full_vectors, full_width, inve
 from benchmarks.machine import machine
 from benchmarks.made_up_codes import Array, Faces, measured_faces
 from benchmarks.search_results import Case, Result, print_table, recall, seconds_each
+from benchmarks.search_scans import scan_ms
 from raypipe.contract import SearchSpace
 from raypipe.retrieval.answer import Answer, Wish
 from raypipe.retrieval.build import IndexSettings, build
@@ -90,6 +93,7 @@ def main() -> None:
     options.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--queries", type=int, default=BATCH)
+    options.add_argument("--device", default="cpu", help="where ours scans, such as cuda")
     options.add_argument("--json", help="also write the figures there")
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
@@ -97,9 +101,12 @@ def main() -> None:
     faces = measured_faces(chosen.faces)
     with tempfile.TemporaryDirectory() as folder:
         about = {"benchmark": "search", "machine": machine(), "rows": chosen.rows, "threads": chosen.threads}
+        about |= {"device": chosen.device, "faiss": faiss.__version__}
         about |= build_index(folder, faces, chosen.rows, chosen.threads)
+        rivals = Rivals(folder, faces, chosen.rows, chosen.threads, chosen.device)
+        about |= {"first_scan_ms": rivals.first_scan(chosen.queries)}
         print(json.dumps(about, indent=1), flush=True)
-        results = Rivals(folder, faces, chosen.rows, chosen.threads).compare(chosen.queries, chosen.rounds)
+        results = rivals.compare(chosen.queries, chosen.rounds)
     report = {**about, "results": [asdict(result) for result in results]}
     print(json.dumps(report, indent=1))
     if chosen.json:
@@ -145,13 +152,18 @@ def build_index(folder: str, faces: Faces, rows: int, threads: int) -> dict[str,
 class Rivals:
     """The same rows as codes, in our index, and in Faiss's own, of which memory holds one at a time."""
 
-    def __init__(self, folder: str, faces: Faces, rows: int, threads: int) -> None:
-        self._faces, self._rows, self._threads = faces, rows, threads
-        self._index: Index = open_index(folder)
+    def __init__(self, folder: str, faces: Faces, rows: int, threads: int, device: str) -> None:
+        self._faces, self._rows, self._threads, self._device = faces, rows, threads, torch.device(device)
+        self._index: Index = open_index(folder, device=device)
         self._codes = np.empty((rows, faces.directions.shape[1]), np.float32)
         for number, start in enumerate(range(0, rows, BLOCK)):
             codes = faces.codes(min(BLOCK, rows - start), number)
             self._codes[start : start + len(codes)] = codes
+
+    def first_scan(self, queries: int) -> dict[str, list[float]]:
+        """Of one shard, by each way there is: for one query and for all."""
+        stored = self._index.shards()[0].spaces[SPACE]
+        return scan_ms(stored, self._targets(*PREFERENCES[0], queries), K, self._device)
 
     def compare(self, queries: int, rounds: int) -> list[Result]:
         """All preferences, a line each."""

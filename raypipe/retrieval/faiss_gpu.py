@@ -98,8 +98,8 @@ def agrees(copy: Callable[[Any], Any]) -> bool:
     for count in _TRIED_COUNTS:
         found_QK, scores_QK = search_all(copied, probes_QC, count)
         highest_QK = -np.sort(-exact_QN, axis=1)[:, :count]
-        own_QK = np.take_along_axis(exact_QN, np.maximum(found_QK, 0), axis=1)
-        if (found_QK < 0).any() or max(np.abs(scores_QK - some).max() for some in (highest_QK, own_QK)) > margin:
+        own_QK = np.take_along_axis(exact_QN, found_QK, axis=1)  # -1 is the last row, whose score it will not be
+        if not np.abs(scores_QK - np.stack([highest_QK, own_QK])).max() <= margin:
             return False
     return True
 

@@ -52,12 +52,17 @@ class LosesRows(Spoilt):
         return scores, np.where(np.arange(rows.shape[1]) == 1500, -1, rows)
 
 
+class FindsNoNumbers(Spoilt):
+    def found(self, scores: Array, rows: Array) -> tuple[Array, Array]:
+        return np.full_like(scores, np.nan), rows
+
+
 def test_what_finds_as_the_processor_does_passes() -> None:
     assert agrees(faiss.clone_index)
     assert agrees(Spoilt)
 
 
-@pytest.mark.parametrize("spoilt", [RoundsQueries, MisnamesRows, LosesTheHighest, LosesRows])
+@pytest.mark.parametrize("spoilt", [RoundsQueries, MisnamesRows, LosesTheHighest, LosesRows, FindsNoNumbers])
 def test_what_finds_something_else_does_not(spoilt: type[Spoilt]) -> None:
     assert not agrees(spoilt)
 

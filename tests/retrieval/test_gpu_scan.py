@@ -284,7 +284,7 @@ def cuda() -> torch.device:
     if not torch.cuda.is_available():
         pytest.skip("torch sees no CUDA device")
     if not hasattr(faiss, "StandardGpuResources"):
-        pytest.skip("this Faiss was built without GPUs: pip install faiss-gpu-cu12")
+        pytest.skip("this Faiss was built without GPUs: pip install faiss-gpu")
     if not faiss.get_num_gpus():
         pytest.skip("Faiss sees no CUDA device")
     return torch.device("cuda", 0)
