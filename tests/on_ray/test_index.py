@@ -16,8 +16,9 @@ import ray
 from ray.cluster_utils import Cluster
 
 from raypipe.errors import ImpossibleCluster, RaypipeError
-from raypipe.on_ray.index import RunOnRay, workers_on_cluster
+from raypipe.on_ray.index import RunOnRay, _first_of, workers_on_cluster
 from raypipe.on_ray.settings import IndexOnRay
+from raypipe.pipeline.interrupts import Interrupted
 from raypipe.retrieval.manifest import read_manifest, versions
 from raypipe.retrieval.verify import verify
 from tests.on_ray.faults import when
@@ -100,6 +101,26 @@ def test_ctrl_c_ends_it_and_the_same_command_goes_on(
     assert versions(str(tmp_path / "index")) == []
     build(small, tmp_path / "index", shards=SHARDS, runner=on_ray())
     assert manifest_of(tmp_path / "index") == expected
+
+
+def test_ctrl_c_is_heard_while_every_worker_is_busy(cluster: Cluster, tmp_path: Path) -> None:
+    checks: list[None] = []
+
+    def check() -> None:
+        checks.append(None)
+        if len(checks) == 3:
+            raise Interrupted(signal.SIGINT)
+
+    waiting = ray.remote(_wait_for).remote(tmp_path / "go")
+    with pytest.raises(Interrupted):
+        _first_of([waiting], check)
+    (tmp_path / "go").touch()
+    ray.get(waiting)
+
+
+def _wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.01)
 
 
 def test_a_part_that_cannot_be_read_is_one_clear_error(
