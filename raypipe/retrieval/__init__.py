@@ -1,9 +1,10 @@
 """Exact nearest faces under any preference, from shards that Faiss scans. The only package that imports faiss.
 
 From below to above: ``space`` (what a distance is), ``reduction`` and ``scan_rows`` (few numbers a row and what they
-prove), ``space_writer`` and ``stored_space``, ``shard_writer`` and ``shard`` (files), ``compared``, ``plan``,
-``aim_search``, ``joint_search`` and ``shard_search`` (one query on one shard), ``index`` (all shards), ``build``,
-``manifest`` and ``changes`` (versions).
+prove), ``scan_lists``, ``space_writer`` and ``stored_space``, ``shard_writer`` and ``shard`` (files), ``compared``,
+``plan``, ``aim_search``, ``joint_search`` and ``shard_search`` (one query on one shard), ``batch_scan``, ``faiss_gpu``
+and ``gpu_scan`` (the scans of many at once, also on a GPU), ``index`` (all shards), ``build``, ``manifest`` and
+``changes`` (versions).
 """
 
 from raypipe.errors import WrongUsage

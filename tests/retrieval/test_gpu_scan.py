@@ -1,5 +1,5 @@
-"""The scan by Faiss on a GPU, held against the processor's. All but the last tests need no GPU: any index of Faiss that
-holds a shard's lists does, so they take the processor's own, under the limits of a GPU's."""
+"""The scan by Faiss on a GPU. Any index of Faiss that holds a shard's lists can be scanned, so these tests take the
+processor's own, under the limits of a GPU's; ``test_on_a_gpu`` has those that need one."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ from raypipe.retrieval.faiss_gpu import MOST
 from raypipe.retrieval.filters import Between
 from raypipe.retrieval.gpu_scan import FaissScan, faiss_gpu, first_scan
 from raypipe.retrieval.index import Index, open_index
-from raypipe.retrieval.scan_rows import Probe
 from raypipe.retrieval.shard_search import ShardSearch, scan_together
-from raypipe.retrieval.space import Aim, make_target
+from raypipe.retrieval.space import Aim
 from raypipe.retrieval.stored_space import StoredSpace
 from tests.retrieval.searching import (
     BINDINGS,
@@ -277,47 +276,3 @@ def test_without_a_gpu_faiss_is_asked_for_none() -> None:
     if not torch.cuda.is_available():
         assert faiss.get_num_gpus() == 0
         assert faiss_gpu(torch.device("cuda", 0)) is None
-
-
-def cuda() -> torch.device:
-    """The GPU that torch and Faiss both see, or the test ends here."""
-    if not torch.cuda.is_available():
-        pytest.skip("torch sees no CUDA device")
-    if not hasattr(faiss, "StandardGpuResources"):
-        pytest.skip("this Faiss was built without GPUs: pip install faiss-gpu")
-    if not faiss.get_num_gpus():
-        pytest.skip("Faiss sees no CUDA device")
-    return torch.device("cuda", 0)
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("preference", [0.0, 1.0, 30.0, 1e3])
-@pytest.mark.parametrize("wish", [Wish(), Wish(k=600), Wish(k=1100), Wish(condition=Between("luck", None, 0.5))])
-def test_on_a_gpu_answers_have_the_same_bits(folder: Path, plain: Index, wish: Wish, preference: float) -> None:
-    there = open_index(str(folder), device=str(cuda()))
-    many = some_queries(40, preference)
-    for queries in (many, many[:1]):
-        expected = plain.search(queries, wish, asked=BINDINGS)
-        for one, other in zip(expected, there.search(queries, wish, asked=BINDINGS, threads=2), strict=True):
-            assert one.hits == other.hits
-            assert other.certified
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("count", [1, 20, 1024, MOST, 10_000])
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
-def test_on_a_gpu_scores_are_within_the_margin(plain: Index, count: int, scale: float) -> None:
-    device = cuda()
-    stored = plain.shards()[0].spaces[NAME]
-    target = make_target(SPACE, np.random.default_rng(6).standard_normal(22) * scale, {"a0": 1000.0})
-    probe = Probe(stored.reduction.reduce_target(target), target.weights, stored.slack, stored.reduction.scale)
-    found = first_scan(stored, device, faiss_gpu(device)).propose(np.stack([probe.row] * 3), count, None)
-    exact = np.empty(stored.rows)
-    for numbers, rows in stored.scan_rows():
-        exact[numbers] = rows.astype(np.float64) @ probe.row.astype(np.float64)
-    assert found is not None
-    for rows, scores in found:
-        assert len(set(rows.tolist())) == min(count, stored.rows)
-        assert (np.abs(scores - exact[rows]) <= probe.margin).all()
-        left_out = np.setdiff1d(np.arange(stored.rows), rows)
-        assert (exact[left_out] <= scores.min() + probe.margin).all()
