@@ -13,21 +13,16 @@ from raypipe.backbones.attributes import AttributeNet, AttributeNetConfig, attri
 from raypipe.backbones.stargan2 import Domains
 from raypipe.backbones.stargan2.evaluation import PIECE, HeldOutTranslations, pieces
 from raypipe.blocks.frechet import GaussianStatistics, frechet_distance
+from raypipe.contract import DataFacts, Site
 from raypipe.errors import WrongUsage
 from raypipe.weights import Part
 
 SIZE, DOMAINS = 32, Domains(("Smiling", "Male"))
 
 
-class Tint(nn.Module):
+def tint(images: Tensor, style_N3: Tensor) -> Tensor:
     """A picture that is moved by its style, three numbers, one for each colour; beyond [-1, 1] too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.strength = nn.Parameter(torch.tensor(1.5))
-
-    def forward(self, images: Tensor, style_N3: Tensor) -> Tensor:
-        return images + self.strength * style_N3[:, :, None, None]
+    return images + 1.5 * style_N3[:, :, None, None]
 
 
 def styles_of(images: Tensor, sources_N: Tensor, targets_N: Tensor) -> Tensor:
@@ -47,9 +42,13 @@ def judge(*names: str) -> dict[str, Part]:
     return {"attributes": attribute_part(network)}
 
 
+def site(parts: dict[str, Part]) -> Site:
+    return Site(data=DataFacts(rows=0, size=SIZE, attributes=()), parts=parts)
+
+
 def measured(parts: dict[str, Part]) -> HeldOutTranslations:
     """In two uneven pieces."""
-    translations = HeldOutTranslations(Tint(), DOMAINS, styles_of, parts=parts)  # type: ignore[arg-type]
+    translations = HeldOutTranslations(tint, DOMAINS, styles_of, site=site(parts))
     images, domains = faces()
     translations.add(images[:13], domains[:13])
     translations.add(images[13:], domains[13:])
@@ -92,7 +91,7 @@ def test_a_judge_that_does_not_know_all_attributes_tells_no_accuracy() -> None:
 
 
 def test_too_few_faces_for_a_distance_are_told() -> None:
-    translations = HeldOutTranslations(Tint(), DOMAINS, styles_of, parts={})  # type: ignore[arg-type]
+    translations = HeldOutTranslations(tint, DOMAINS, styles_of, site=site({}))
     translations.add(*faces(4))
     with pytest.raises(WrongUsage, match="at least 2 held-out faces of a domain and 2 of others"):
         translations.numbers()

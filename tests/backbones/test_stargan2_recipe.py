@@ -10,12 +10,14 @@ from torch.nn import functional as F
 
 from raypipe.backbones import stargan2
 from raypipe.backbones.attributes import AttributeNet, AttributeNetConfig, attribute_part
+from raypipe.backbones.stargan2 import Drawer
 from raypipe.backbones.stargan2.losses import Networks, Task, discriminator_losses, generator_losses
 from raypipe.backbones.stargan2.recipe import Config, StarGAN2Recipe, build_recipe
 from raypipe.contract import Columns, DataFacts, Share, Site
 from raypipe.errors import WrongUsage
 from raypipe.weights import Part
 from tests.backbones.recipe_states import assert_goes_on_the_same, assert_same_state, differing
+from tests.backbones.stargan2_landmarks import tiny_landmarks
 from tests.share_workers import run_with_workers
 from tests.shared_files import oracle
 
@@ -57,7 +59,7 @@ def test_losses_by_references_agree() -> None:
     generator.load_state_dict(drawn["state_dict"])
     encoder.load_state_dict(judged["style_encoder"])
     discriminator.load_state_dict(judged["discriminator"])
-    networks = Networks(generator, encoder, discriminator)
+    networks = Networks(Drawer(generator, None), encoder, discriminator)
     source, target = stored["y_org"], stored["y_trg"]
     with torch.no_grad():
         styles, others = (stargan2.of_domain(encoder(stored[name]), target) for name in ("x_ref", "x_ref2"))
@@ -184,6 +186,22 @@ def test_samples_are_each_domain_by_noise_and_then_the_style_of_the_face_before(
     assert all(not torch.equal(by_noise[:, one], by_noise[:, other]) for one in range(4) for other in range(one))
 
 
+def test_a_filtered_model_is_trained_further_through_its_filter() -> None:
+    """Samples are drawn through it too; the steps are in ``test_stargan2_step``."""
+    landmarks, filtered = tiny_landmarks(), dataclasses.replace(TINY, high_pass=1.0)
+    parts = {"stargan2_landmarks": stargan2.landmarks_part(landmarks)}
+    parts |= build(filtered, parts=parts).export()
+    with pytest.raises(WrongUsage, match=r"sizes of those that are given: Generator's differ; .* high_pass and"):
+        build(dataclasses.replace(TINY, warm_start=True), parts=parts)
+    recipe, (batch,) = build(dataclasses.replace(filtered, warm_start=True), parts=parts), batches(1)
+    generator = stargan2.load_generator(parts["stargan2_generator"], "cpu")
+    images, (male, smiling) = batch["image"], batch["labels"].long().unbind(1)
+    style = stargan2.of_domain(recipe.average.style_encoder(images), 2 * male + smiling).roll(1, 0)
+    made = recipe.samples(batch)[:, -1]
+    torch.testing.assert_close(made, generator(images, style, landmarks.masks(images)).clamp(-1, 1))
+    assert float((made - generator(images, style).clamp(-1, 1)).abs().max()) > 0.01
+
+
 def test_exported_parts_are_the_networks() -> None:
     recipe = build()
     recipe.step(batches(1)[0])
@@ -199,5 +217,7 @@ def test_what_cannot_be_trained_is_named() -> None:
         build(share=Share(0, 5))
     with pytest.raises(WrongUsage, match="the data has no label Hat"):
         build(dataclasses.replace(TINY, attributes=("Hat",)))
+    with pytest.raises(WrongUsage, match=r"\(high_pass=2\) need a network of face landmarks: .*; parts: none"):
+        build(dataclasses.replace(TINY, high_pass=2.0))
     with pytest.raises(WrongUsage, match=r"batch must be at least 1.*\nlearning_rate must be above 0"):
         Config(batch=0, learning_rate=0.0)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from raypipe.backbones.attributes import AttributeNet, AttributeNetConfig, attribute_part
 from raypipe.backbones.perceptual.resnet18 import ResNet18, ResNet18Config, load_resnet18, resnet18_part
-from raypipe.backbones.stargan2 import Domains, of_domain
+from raypipe.backbones.stargan2 import Domains, landmarks_part, of_domain
 from raypipe.blocks.jitter import crop, jitter
 from raypipe.blocks.randomness import Draws
 from raypipe.contract import Columns, DataFacts, Share, Site
@@ -22,6 +22,7 @@ from raypipe.methods.l2m_gan.networks import load_l2m
 from raypipe.methods.l2m_gan.recipe import L2MGANRecipe
 from raypipe.weights import Part
 from tests.backbones.recipe_states import assert_goes_on_the_same, assert_same_state, differing
+from tests.backbones.stargan2_landmarks import tiny_landmarks
 from tests.share_workers import run_with_workers
 
 TINY = Config(batch=4, attributes=("Smiling", "Male"), style_dim=4, first_width=4, max_width=6, crop=0.7, shift=0.1)
@@ -179,6 +180,8 @@ def test_what_cannot_be_trained_is_named() -> None:
         build_recipe(TINY, Site(data=dataclasses.replace(FACTS, size=8), parts=attributes_part()))
     with pytest.raises(WrongUsage, match="a batch of 4 cannot be shared by 1 workers x 3 passes"):
         build(dataclasses.replace(TINY, accumulate=3))
+    with pytest.raises(WrongUsage, match=r"\(high_pass=2\) need a network of face landmarks: .*; parts: attributes"):
+        build(dataclasses.replace(TINY, high_pass=2.0))
     with pytest.raises(WrongUsage, match=r"batch must be at least 1.*\n.*learning_rate.*\northogonality 'l3'"):
         Config(batch=0, learning_rate=0.0, orthogonality="l3")
     with pytest.raises(WrongUsage, match=r"must see which faces have Smiling, Male: give a model .* known: none"):
@@ -257,6 +260,22 @@ def test_numbers_and_samples_of_held_out_faces() -> None:
     assert torch.equal(samples[:, 0], held_out[0]["image"])
     with pytest.raises(WrongUsage, match="at least 2 held-out faces"):
         recipe.evaluate([])
+
+
+@torch.no_grad()
+def test_a_filtered_model_is_trained_further_through_its_filter() -> None:
+    """Samples and evaluations are drawn through it too; the steps are in ``test_l2m_gan_step``."""
+    landmarks = tiny_landmarks()
+    parts = attributes_part() | {"stargan2_landmarks": landmarks_part(landmarks)}
+    parts |= build(dataclasses.replace(TINY, high_pass=1.0), parts=parts).export()
+    recipe, (batch,) = build(dataclasses.replace(TINY, warm_start=True), parts=parts), batches(1)
+    network, images = load_l2m(parts["l2m_gan"], "cpu"), batch["image"]
+    own = of_domain(network.style_encoder(images), (2 * batch["labels"][:, 2] + batch["labels"][:, 1]).long())
+    wanted = network.generator(images, own, landmarks.masks(images))
+    torch.testing.assert_close(recipe.samples(batch)[:, 1], wanted.clamp(-1, 1))
+    assert float((network.generator(images, own) - wanted).abs().max()) > 0.01
+    told = recipe.evaluate([batch] * 3)["reconstruction"]
+    assert told == pytest.approx(float((wanted - images).abs().mean()), rel=1e-5)
 
 
 def test_weight_decay_shrinks_the_weights() -> None:

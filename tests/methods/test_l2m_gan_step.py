@@ -10,31 +10,44 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from raypipe.backbones.stargan2 import of_domain
+from raypipe.backbones.stargan2 import Landmarks, landmarks_part, of_domain
 from raypipe.blocks.jitter import crop, jitter
 from raypipe.blocks.randomness import Draws
 from raypipe.contract import Columns, Share
 from raypipe.methods.l2m_gan.recipe import L2MGANRecipe
-from tests.methods.test_l2m_gan_recipe import TINY, batches, build
+from tests.backbones.stargan2_landmarks import tiny_landmarks
+from tests.methods.test_l2m_gan_recipe import TINY, attributes_part, batches, build
 
 CONFIG = dataclasses.replace(
-    TINY, learning_rate=2e-3, weight_decay=0.02, cycle_weight=3.0, style_weight=4.0, perceptual_weight=0.0,
+    TINY, learning_rate=2e-3, cycle_weight=3.0, style_weight=4.0, perceptual_weight=0.0,
     orthogonality_weight=5.0, r1_weight=6.0, ema_half_life_images=5.0,
 )  # fmt: skip
+
+
+def decay_of(landmarks: Landmarks | None) -> float:
+    """None with a filter: shortcuts are then without use, and Adam leaves out what has no gradient."""
+    return 0.0 if landmarks else 0.02
 
 
 class Written:
     """The networks, each player with its Adam; ``average`` follows the generating ones."""
 
-    def __init__(self, recipe: L2MGANRecipe) -> None:
+    def __init__(self, recipe: L2MGANRecipe, landmarks: Landmarks | None) -> None:
+        self.landmarks, decay = landmarks, decay_of(landmarks)
         self.average = copy.deepcopy(recipe.average)
         self.network = copy.deepcopy(recipe.average).requires_grad_(True)
         self.judge = copy.deepcopy(recipe.discriminator).requires_grad_(True)
         self.adams = [
-            torch.optim.Adam(network.parameters(), 2e-3, betas=(0.0, 0.99), weight_decay=0.02)
+            torch.optim.Adam(network.parameters(), 2e-3, betas=(0.0, 0.99), weight_decay=decay)
             for network in (self.network, self.judge)
         ]
         self.shares = torch.zeros(4)
+
+    def drawn(self, x: Tensor, style: Tensor) -> Tensor:
+        made: Tensor = self.network.generator(
+            x, style, self.landmarks.masks(x.detach().to(torch.float32)) if self.landmarks else ()
+        )
+        return made
 
     def descend(self, loss: Tensor, adam: torch.optim.Optimizer) -> None:
         for each in self.adams:
@@ -51,7 +64,7 @@ class Written:
         now = torch.tensor([(y == domain).double().mean() for domain in range(4)])
         self.shares += (now - self.shares) / (number + 1)
         balance = 1 / 4 / self.shares[y].clamp_min(0.02)
-        G, E, D = self.network.generator, self.network.style_encoder, self.judge
+        G, E, D = self.drawn, self.network.style_encoder, self.judge
         P, DT = self.network.transformer.decomposer, self.network.transformer.transformers
 
         def moved(related: Tensor) -> Tensor:
@@ -88,11 +101,14 @@ class Written:
 
 
 @pytest.mark.usefixtures("double_precision")
-def test_steps_are_the_papers(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("high_pass", [0.0, 1.0])
+def test_steps_are_the_papers(monkeypatch: pytest.MonkeyPatch, high_pass: float) -> None:
     """After one all weights are the same; later ones tell the same losses, see ``test_stargan2_step``."""
     monkeypatch.setattr(Tensor, "float", Tensor.double)  # losses are taken in single precision
-    recipe = build(CONFIG)
-    written = Written(recipe)
+    landmarks = tiny_landmarks().to(torch.float32) if high_pass else None  # as it is stored
+    parts = attributes_part() | ({"stargan2_landmarks": landmarks_part(landmarks)} if landmarks else {})
+    recipe = build(dataclasses.replace(CONFIG, high_pass=high_pass, weight_decay=decay_of(landmarks)), parts=parts)
+    written = Written(recipe, landmarks)
     for number, batch in enumerate(batches(3)):
         told = recipe.step(batch)
         expected = written.step(batch, number)

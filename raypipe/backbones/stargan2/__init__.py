@@ -7,6 +7,7 @@ from raypipe.backbones.stargan2.config import (
     StyleEncoderConfig,
 )
 from raypipe.backbones.stargan2.domains import Domains, of_domain
+from raypipe.backbones.stargan2.drawer import Drawer
 from raypipe.backbones.stargan2.generator import Generator
 from raypipe.backbones.stargan2.landmarks import Landmarks, LandmarksConfig
 from raypipe.backbones.stargan2.mapping import MappingNetwork
@@ -31,6 +32,7 @@ __all__ = [
     "Discriminator",
     "DiscriminatorConfig",
     "Domains",
+    "Drawer",
     "Generator",
     "GeneratorConfig",
     "Landmarks",

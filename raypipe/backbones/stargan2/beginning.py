@@ -10,7 +10,13 @@ from raypipe.backbones.stargan2.config import GeneratorConfig, MappingConfig, St
 from raypipe.backbones.stargan2.domains import Domains
 from raypipe.backbones.stargan2.generator import Generator
 from raypipe.backbones.stargan2.mapping import MappingNetwork
-from raypipe.backbones.stargan2.parts import DISCRIMINATOR_KIND, GENERATOR_KIND, MAPPING_KIND, STYLE_ENCODER_KIND
+from raypipe.backbones.stargan2.parts import (
+    DISCRIMINATOR_KIND,
+    GENERATOR_KIND,
+    LANDMARKS_PART,
+    MAPPING_KIND,
+    STYLE_ENCODER_KIND,
+)
 from raypipe.backbones.stargan2.readers import Discriminator, StyleEncoder
 from raypipe.backbones.stargan2.training_config import Config
 from raypipe.contract import DataFacts
@@ -27,7 +33,7 @@ class Styled(nn.Module):
     def __init__(self, config: Config, size: int, domains: Domains) -> None:
         super().__init__()
         widths = {"size": size, "first_width": config.first_width, "max_width": config.max_width}
-        self.generator = Generator(GeneratorConfig(**widths, style_dim=config.style_dim))
+        self.generator = Generator(GeneratorConfig(**widths, style_dim=config.style_dim, high_pass=config.high_pass))
         self.style_encoder = StyleEncoder(
             StyleEncoderConfig(
                 **widths, style_dim=config.style_dim, domains=len(domains), attributes=domains.attributes
@@ -48,6 +54,18 @@ def require_labels(attributes: Sequence[str], data: DataFacts) -> None:
         raise WrongUsage(
             f"the data has no label {', '.join(missing)} with faces of 0 and faces of 1; it has: "
             f"{', '.join(data.attributes) or 'none'}"
+        )
+
+
+def require_landmarks(high_pass: float, parts: Mapping[str, Part]) -> None:
+    """Raises:
+    WrongUsage: a high-pass filter, and nothing to make its masks.
+    """
+    if high_pass and LANDMARKS_PART not in parts:
+        raise WrongUsage(
+            f"the masks of a high-pass filter (high_pass={high_pass:g}) need a network of face landmarks: give a model "
+            f"with a part {LANDMARKS_PART!r} (from: raypipe weights import, of a StarGAN v2 checkpoint that has one); "
+            f"parts: {', '.join(parts) or 'none'}"
         )
 
 
@@ -92,6 +110,6 @@ def take(network: nn.Module, given: Mapping[str, Tensor], *, but: tuple[str, ...
     if {name: x.shape for name, x in taken.items()} != {name: x.shape for name, x in own.items() if name not in kept}:
         raise WrongUsage(
             f"a warm start needs networks of the sizes of those that are given: {type(network).__name__}'s differ; "
-            "see first_width, max_width, style_dim and the pictures' size"
+            "see first_width, max_width, style_dim, high_pass and the pictures' size"
         )
     network.load_state_dict({**taken, **kept})

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
 
 from raypipe.backbones.attributes import load_attributes
 from raypipe.backbones.stargan2.domains import Domains
-from raypipe.backbones.stargan2.generator import Generator
 from raypipe.backbones.stylegan2.evaluation import describer
 from raypipe.blocks.frechet import GaussianStatistics, frechet_distance
+from raypipe.contract import Site
 from raypipe.errors import WrongUsage
-from raypipe.weights import Part
 
 PIECE = 64
 """Pictures that are looked at at once."""
@@ -27,13 +26,12 @@ class HeldOutTranslations:
     """Every held-out face as a member of each other domain."""
 
     def __init__(
-        self, generator: Generator, domains: Domains, styles_of: StylesOf, *, parts: Mapping[str, Part]
+        self, draw: Callable[[Tensor, Tensor], Tensor], domains: Domains, styles_of: StylesOf, *, site: Site
     ) -> None:
-        """``parts``: those of a site; its attribute network judges, where there is one."""
-        device = next(generator.parameters()).device
-        self._generator, self._domains, self._styles_of = generator, domains, styles_of
-        self._name, self._describe = describer(parts, device)
-        judge = load_attributes(parts["attributes"], device) if "attributes" in parts else None
+        """``draw``: faces [n,3,s,s] and styles [n,D] -> faces. The site's attribute network judges, if it has one."""
+        self._draw, self._domains, self._styles_of = draw, domains, styles_of
+        self._name, self._describe = describer(site.parts, site.device)
+        judge = load_attributes(site.parts["attributes"], site.device) if "attributes" in site.parts else None
         self._judge = judge if judge is not None and set(domains.attributes) <= set(judge.names) else None
         self._reals: defaultdict[int, list[Tensor]] = defaultdict(list)
         self._made: defaultdict[int, list[Tensor]] = defaultdict(list)
@@ -49,7 +47,7 @@ class HeldOutTranslations:
             if is_other_N.any():
                 others, of_others = images[is_other_N], sources_N[is_other_N]
                 styles_ND = self._styles_of(others, of_others, torch.full_like(of_others, target))
-                self._add_made(self._generator(others, styles_ND).float().clamp(-1, 1), target)
+                self._add_made(self._draw(others, styles_ND).float().clamp(-1, 1), target)
 
     def numbers(self) -> dict[str, float]:
         """The mean over domains of the Fréchet distance of translations into one to its faces (``fid_attributes`` or

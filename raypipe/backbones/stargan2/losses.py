@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raypipe.backbones.stargan2.domains import of_domain
-from raypipe.backbones.stargan2.generator import Generator
+from raypipe.backbones.stargan2.drawer import Drawer
 from raypipe.backbones.stargan2.readers import Discriminator, StyleEncoder
 from raypipe.backbones.stylegan2.losses import discriminator_loss, generator_loss, r1_penalties
 
@@ -21,7 +21,7 @@ from raypipe.backbones.stylegan2.losses import discriminator_loss, generator_los
 class Networks:
     """Those that losses look at."""
 
-    generator: Generator
+    draw: Drawer
     style_encoder: StyleEncoder
     discriminator: Discriminator
 
@@ -40,7 +40,7 @@ class Task:
 def discriminator_losses(networks: Networks, task: Task, *, r1: bool) -> dict[str, Tensor]:
     """``d_loss`` (equation 1), ``mismatch``, and ``r1``, the squared gradient at real pictures."""
     with torch.no_grad():
-        fakes = networks.generator(task.images, task.styles)
+        fakes = networks.draw(task.images, task.styles)
     reals = task.images.detach().requires_grad_(r1)
     logits_NK = networks.discriminator(reals)
     real_logits = of_domain(logits_NK, task.sources)
@@ -79,13 +79,14 @@ def generator_losses(
         other_styles_ND: of the same domain, whose pictures are to differ.
         is_comparable_N: 1 where they are of the same domain, else 0: those have no part in ``diversity``.
     """
-    made = networks.generator(task.images, task.styles)
+    draw = networks.draw.of(task.images)
+    made = draw(task.styles)
     logits = of_domain(networks.discriminator(made), task.targets)
     seen_ND = of_domain(networks.style_encoder(made), task.targets)
     with torch.no_grad():
-        others = networks.generator(task.images, other_styles_ND)
+        others = draw(other_styles_ND)
     own_ND = of_domain(networks.style_encoder(task.images), task.sources)
-    back = networks.generator(made, own_ND)
+    back = networks.draw(made, own_ND)
     differences_N = (made - others).abs().float().mean((1, 2, 3))
     losses = {
         "adversarial": generator_loss(logits.float()),
@@ -99,4 +100,4 @@ def generator_losses(
 def reconstruction_loss(networks: Networks, images: Tensor, domains_N: Tensor) -> Tensor:
     """How far faces drawn in their own style are from themselves. StarGAN v2 has no such loss."""
     own_ND = of_domain(networks.style_encoder(images), domains_N)
-    return F.l1_loss(networks.generator(images, own_ND).float(), images.float())
+    return F.l1_loss(networks.draw(images, own_ND).float(), images.float())

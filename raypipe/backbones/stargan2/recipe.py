@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raypipe.backbones.perceptual.features import perceptual_features
-from raypipe.backbones.stargan2.beginning import Styled, begin_with, require_labels
+from raypipe.backbones.stargan2.beginning import Styled, begin_with, require_labels, require_landmarks
 from raypipe.backbones.stargan2.config import DiscriminatorConfig
 from raypipe.backbones.stargan2.domains import Domains, of_domain
+from raypipe.backbones.stargan2.drawer import Drawer
 from raypipe.backbones.stargan2.evaluation import HeldOutTranslations, pieces
 from raypipe.backbones.stargan2.layers import he_initialise
 from raypipe.backbones.stargan2.losses import (
@@ -32,6 +33,7 @@ from raypipe.backbones.stargan2.losses import (
 from raypipe.backbones.stargan2.parts import (
     discriminator_part,
     generator_part,
+    landmarks_for,
     mapping_part,
     style_encoder_part,
 )
@@ -56,12 +58,13 @@ def build_recipe(config: Config, site: Site) -> StarGAN2Recipe:
     """Ready for the first step.
 
     Raises:
-        WrongUsage: the data lack an attribute or are of a size that cannot be, no network for a perceptual loss, or a
-            batch that cannot be shared equally.
+        WrongUsage: the data lack an attribute or are of a size that cannot be, no network for a perceptual loss or for
+            the masks of a high-pass filter, or a batch that cannot be shared equally.
     """
     config.check_shares(site.share.count)
     attributes = config.attributes or site.data.attributes
     require_labels(attributes, site.data)
+    require_landmarks(config.high_pass, site.parts)
     return StarGAN2Recipe(config, site, Domains(attributes))
 
 
@@ -133,7 +136,11 @@ class StarGAN2Recipe:
         }
         for name, player in self._players.items():
             player.set_learning_rate(config.mapping_learning_rate if name == "mapping" else config.learning_rate)
-        self._networks = Networks(styled.generator, styled.style_encoder, self._players["discriminator"].network)
+        landmarks = landmarks_for(styled.generator, site.parts, site.device)
+        self._draw_averaged = Drawer(self.average.generator, landmarks)
+        self._networks = Networks(
+            Drawer(styled.generator, landmarks), styled.style_encoder, self._players["discriminator"].network
+        )
         self._features = perceptual_features(site, domains.attributes) if config.perceptual_weight else None
         self._done = 0
 
@@ -171,7 +178,7 @@ class StarGAN2Recipe:
         def styles_of(images: Tensor, sources_N: Tensor, targets_N: Tensor) -> Tensor:
             return of_domain(self.average.mapping(draws.normal(len(images), self._config.latent_dim)), targets_N)
 
-        translations = HeldOutTranslations(self.average.generator, self._domains, styles_of, parts=self._site.parts)
+        translations = HeldOutTranslations(self._draw_averaged, self._domains, styles_of, site=self._site)
         held_out = ((batch["image"], self._domains_of(batch)) for batch in batches)
         for images, domains_N in pieces(held_out, self._config.evaluated_faces):
             translations.add(images, domains_N)
@@ -182,9 +189,10 @@ class StarGAN2Recipe:
         """A row for each face: itself, as a member of each domain by noise, and in the style of the face before."""
         images, domains = batch["image"], self._domains_of(batch)
         styles_NKD = self.average.mapping(self._fixed_draws().normal(len(images), self._config.latent_dim))
-        made = [images, *(self.average.generator(images, style_ND) for style_ND in styles_NKD.unbind(1))]
+        draw = self._draw_averaged.of(images)
+        made = [images, *(draw(style_ND) for style_ND in styles_NKD.unbind(1))]
         before_ND = of_domain(self.average.style_encoder(images), domains).roll(1, 0)
-        made.append(self.average.generator(images, before_ND))
+        made.append(draw(before_ND))
         return torch.stack(made, dim=1).float().clamp(-1, 1)
 
     def state_dict(self) -> dict[str, Any]:

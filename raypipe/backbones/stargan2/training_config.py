@@ -13,9 +13,10 @@ ROLES = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Defaults are the public code's for CelebA-HQ, without the high-pass filter.
+    """Defaults are the public code's; for CelebA-HQ it has ``high_pass`` 1 as well.
 
-    ``style_dim`` to ``hidden`` are the networks', see ``GeneratorConfig`` and ``MappingConfig``.
+    ``style_dim`` to ``hidden`` are the networks', see ``GeneratorConfig`` and ``MappingConfig``; ``high_pass`` needs a
+    model with a network of face landmarks.
 
     Attributes:
         batch: faces of the global batch; a third of them are changed, after the second and the last third.
@@ -51,6 +52,7 @@ class Config:
     style_dim: int = 64
     first_width: int = 0
     max_width: int = 512
+    high_pass: float = 0.0
     latent_dim: int = 16
     hidden: int = 512
     learning_rate: float = 1e-4
@@ -91,7 +93,7 @@ _RANGES = (
     dict.fromkeys(("batch", "style_dim", "max_width", "latent_dim", "hidden", "diversity_steps"), Range(least=1))
     | dict.fromkeys(("steps", "first_width", "weight_decay", "style_weight", "cycle_weight"), Range(least=0))
     | dict.fromkeys(("diversity_weight", "perceptual_weight", "r1_weight", "discriminator_steps"), Range(least=0))
-    | dict.fromkeys(("reconstruction_weight", "mismatch_weight"), Range(least=0))
+    | dict.fromkeys(("reconstruction_weight", "mismatch_weight", "high_pass"), Range(least=0))
     | dict.fromkeys(("learning_rate", "mapping_learning_rate", "ema_half_life_images"), Range(above=0))
     | {"crop": Range(least=0, most=1), "shift": Range(least=0, below=1), "evaluated_faces": Range(least=2)}
 )

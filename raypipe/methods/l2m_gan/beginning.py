@@ -56,6 +56,7 @@ def _sizes(config: L2MGANConfig, attributes: tuple[str, ...], site: Site) -> L2M
         style_dim=config.style_dim,
         first_width=config.first_width,
         max_width=config.max_width,
+        high_pass=config.high_pass,
     )
 
 

@@ -14,7 +14,8 @@ class L2MGANConfig:
     """Defaults are the paper's, section 4.1, for 256 px; where it is silent, StarGAN v2's. The authors' code, which
     has no training loop, has as defaults ``style_weight`` and ``perceptual_weight`` 1 and ``weight_decay`` 1e-4.
 
-    ``style_dim``, ``first_width`` and ``max_width`` are the networks', see ``stargan2.GeneratorConfig``.
+    ``style_dim`` to ``high_pass`` are the networks', see ``stargan2.GeneratorConfig``; the paper mentions no high-pass
+    filter, which needs a model with a network of face landmarks.
 
     Attributes:
         batch: pictures of the global batch.
@@ -57,6 +58,7 @@ class L2MGANConfig:
     style_dim: int = 64
     first_width: int = 0
     max_width: int = 512
+    high_pass: float = 0.0
     learning_rate: float = 1e-4
     weight_decay: float = 0.0
     cycle_weight: float = 1.0
@@ -89,7 +91,7 @@ class L2MGANConfig:
 _RANGES = (
     dict.fromkeys(("batch", "accumulate", "style_dim", "max_width"), Range(least=1))
     | dict.fromkeys(("steps", "first_width", "weight_decay", "r1_weight", "discriminator_steps"), Range(least=0))
-    | dict.fromkeys(("cycle_weight", "style_weight", "perceptual_weight"), Range(least=0))
+    | dict.fromkeys(("cycle_weight", "style_weight", "perceptual_weight", "high_pass"), Range(least=0))
     | dict.fromkeys(("orthogonality_weight", "reconstruction_weight", "mismatch_weight"), Range(least=0))
     | dict.fromkeys(("learning_rate", "ema_half_life_images"), Range(above=0))
     | {"crop": Range(least=0, most=1), "shift": Range(least=0, below=1), "evaluated_faces": Range(least=2)}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from raypipe.attributes import Edit
 from raypipe.backbones.attributes import AttributeNet, load_attributes
-from raypipe.backbones.stargan2 import LANDMARKS_PART, Landmarks, landmarks_for, of_domain
+from raypipe.backbones.stargan2 import LANDMARKS_PART, Drawer, Landmarks, landmarks_for, of_domain
 from raypipe.backbones.stargan2.moves import strengths_of
 from raypipe.backbones.stargan2.references import require_faces, warn_of_others
 from raypipe.blocks.columns import finite_column, pictures
@@ -60,7 +60,8 @@ class L2M:
         which is not used without them."""
         self._network, self._judge, self._domains = network, judge, network.domains
         self._places = [judge.names.index(name) for name in self._domains.attributes]
-        self._space, self._landmarks = StyleSpace(network.domains, network.transformer), landmarks
+        self._space = StyleSpace(network.domains, network.transformer)
+        self._draw = Drawer(network.generator, landmarks)
         self._like = next(network.parameters())
 
     @property
@@ -199,9 +200,7 @@ class L2M:
         images = pictures({"source": source}, "source", self._network.config.size)
         if len(images) != len(style_ND):
             raise WrongUsage(f"{len(style_ND)} faces are drawn from as many pictures, got {len(images)}")
-        masks = self._landmarks.masks(images) if self._landmarks is not None else ()
-        made: Tensor = self._network.generator(images, style_ND, masks)
-        return made.clamp(-1, 1)
+        return self._draw(images, style_ND).clamp(-1, 1)
 
     def _codes(self, columns: Columns) -> Codes:
         width = self._network.config.style_dim

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raypipe.backbones.perceptual.features import Features, perceptual_features
-from raypipe.backbones.stargan2 import Discriminator, discriminator_part, of_domain
+from raypipe.backbones.stargan2 import Discriminator, Drawer, discriminator_part, landmarks_for, of_domain
+from raypipe.backbones.stargan2.beginning import require_landmarks
 from raypipe.backbones.stargan2.evaluation import HeldOutTranslations, pieces
 from raypipe.backbones.stargan2.losses import classifier_losses, mismatch
 from raypipe.backbones.stylegan2.losses import generator_loss, r1_penalties
@@ -42,9 +43,11 @@ def build_recipe(config: L2MGANConfig, site: Site) -> L2MGANRecipe:
 
     Raises:
         WrongUsage: the data or the model's attribute network lack an attribute, a size that cannot be, no network for
-            the perceptual loss, a warm start without networks, or a batch that cannot be shared equally.
+            the perceptual loss or for the masks of a high-pass filter, a warm start without networks, or a batch that
+            cannot be shared equally.
     """
     config.check_shares(site.share.count)
+    require_landmarks(config.high_pass, site.parts)
     return L2MGANRecipe(config, site)
 
 
@@ -79,7 +82,9 @@ class L2MGANRecipe:
         self._features: Features | None = (
             perceptual_features(site, network.config.attributes) if config.perceptual_weight else None
         )
-        self._draw: Callable[..., Tensor] = torch.compile(network.generator) if config.compile else network.generator
+        landmarks = landmarks_for(network.generator, site.parts, site.device)
+        generator: Callable[..., Tensor] = torch.compile(network.generator) if config.compile else network.generator
+        self._draw, self._draw_averaged = Drawer(generator, landmarks), Drawer(self.average.generator, landmarks)
         self._frequencies = Frequencies(network.domains, site.device)
         self._done = 0
 
@@ -126,15 +131,15 @@ class L2MGANRecipe:
         mean absolute difference of faces drawn in their own style."""
         network, differences = self.average, []
         translations = HeldOutTranslations(
-            network.generator,
+            self._draw_averaged,
             network.domains,
             lambda images, sources_N, targets_N: network.transformer(self._styles(images, sources_N), targets_N),
-            parts=self._site.parts,
+            site=self._site,
         )
         held_out = ((batch["image"], self._domains(batch)) for batch in batches)
         for images, domains_N in pieces(held_out, self._config.evaluated_faces):
             translations.add(images, domains_N)
-            again = network.generator(images, self._styles(images, domains_N))
+            again = self._draw_averaged(images, self._styles(images, domains_N))
             differences.append((again - images).abs().mean((1, 2, 3)))
         return {**translations.numbers(), "reconstruction": float(torch.cat(differences).mean())}
 
@@ -143,10 +148,11 @@ class L2MGANRecipe:
         """A row for each face: itself, drawn in its own style, and as a member of each domain."""
         network, images = self.average, batch["image"]
         own_ND = self._styles(images, self._domains(batch))
-        made = [images, network.generator(images, own_ND)]
+        draw = self._draw_averaged.of(images)
+        made = [images, draw(own_ND)]
         for target in range(len(network.domains)):
             targets = torch.full((len(images),), target, device=images.device)
-            made.append(network.generator(images, network.transformer(own_ND, targets)))
+            made.append(draw(network.transformer(own_ND, targets)))
         return torch.stack(made, dim=1).float().clamp(-1, 1)
 
     def state_dict(self) -> dict[str, Any]:
@@ -222,13 +228,14 @@ class L2MGANRecipe:
             unrelated_ND, related_ND = network.transformer.decompose(own_ND)
             transformed_ND = network.transformer.transform(related_ND, examples.targets)
             style_ND = unrelated_ND + transformed_ND
-            made = self._draw(images, style_ND)
+            draw = self._draw.of(images)
+            made = draw(style_ND)
             logits = of_domain(self.discriminator(made), examples.targets)
             seen_ND = of_domain(network.style_encoder(made), examples.targets)
             back = self._draw(made, own_ND)
             losses = {"perceptual": self._perceptual(images, made)} if self._features is not None else {}
             if self._config.reconstruction_weight:
-                losses["reconstruction"] = distance(self._draw(images, own_ND), images)
+                losses["reconstruction"] = distance(draw(own_ND), images)
         losses |= {
             "adversarial": generator_loss(logits.float()),
             "cycle": distance(back, images),

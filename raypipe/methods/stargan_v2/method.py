@@ -14,7 +14,7 @@ from torch import Tensor
 
 from raypipe.attributes import Edit
 from raypipe.backbones.attributes import AttributeNet, load_attributes
-from raypipe.backbones.stargan2 import Domains, moves, of_domain
+from raypipe.backbones.stargan2 import Domains, Drawer, moves, of_domain
 from raypipe.backbones.stargan2.moves import Mixture, Values, with_values
 from raypipe.backbones.stargan2.references import require_faces, warn_of_others
 from raypipe.blocks.columns import finite_column, pictures
@@ -66,6 +66,7 @@ class StarGAN2:
         """``judge`` knows the attributes, and maybe others."""
         self._networks, self._judge, self._domains = networks, judge, Domains(networks.attributes)
         self._places = [judge.names.index(name) for name in networks.attributes]
+        self._draw = Drawer(networks.generator, networks.landmarks)
         self._like = next(networks.mapping.parameters())
         self._label_KD = self._drawn(LABEL_SEED)
 
@@ -186,10 +187,7 @@ class StarGAN2:
         images = pictures({"source": source}, "source", self._networks.size)
         if len(images) != len(style_ND):
             raise WrongUsage(f"{len(style_ND)} faces are drawn from as many pictures, got {len(images)}")
-        landmarks = self._networks.landmarks
-        masks = landmarks.masks(images) if landmarks is not None else ()
-        made: Tensor = self._networks.generator(images, style_ND, masks)
-        return made.clamp(-1, 1)
+        return self._draw(images, style_ND).clamp(-1, 1)
 
     def _drawn(self, seed: int) -> Tensor:
         """[K, D]: a style of each domain; the same on all devices, but for rounding."""
