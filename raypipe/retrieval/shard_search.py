@@ -48,7 +48,7 @@ class ShardSearch:
     def give_best(self, scan: AimSearch, found: tuple[Array, Array], together: int, seconds: float) -> None:
         """What one scan of several queries found for it, as ``AimSearch.give_best``."""
         scan.give_best(*found)
-        self._why += f", in one scan with {together - 1} other queries"
+        self._why += ", in one scan" + (f" with {together - 1} other queries" if together > 1 else "")
         self._seconds += seconds
 
     def answer(self) -> Answer:

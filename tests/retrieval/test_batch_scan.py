@@ -70,8 +70,11 @@ def test_scans_that_are_done_together_say_so(opened: Index) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScanMatrix, "pays", lambda *_: True)
         answers = opened.search(queries(4, 1.0), Wish(), asked=BINDINGS)
+        (alone,) = opened.search(queries(2, 1.0)[:1], Wish(), asked=BINDINGS)
     scans = [part for answer in answers for part in answer.explanations if part.plan == "scan"]
+    assert scans
     assert all(part.why.endswith("in one scan with 3 other queries") for part in scans)
+    assert any(part.why.endswith("rows, in one scan") for part in alone.explanations)
 
 
 @pytest.mark.parametrize("block", [37, 300, 10_000])

@@ -58,3 +58,12 @@ def test_long_words_over_and_under_pictures_stay_in_their_columns() -> None:
             assert drawn[rows, left : left + SIDE].min() < 160, "words"
     over = [drawn[top - GAP - (up + 1) * LINE :][:LINE, first:][:, :SIDE].min() < 160 for up in range(3)]
     assert over == [True, False, False], "short names stand just over their pictures"
+
+
+def test_the_lines_of_a_name_are_in_order() -> None:
+    drawn = page(columns=["Mouth_Slightly W"])
+    first, top = drawn.shape[1] - MARGIN - SIDE - GAP, MARGIN + HEADING - GAP
+    upper, lower = (
+        (drawn[top + line * LINE :][:LINE, first : first + SIDE].min((0, 2)) < 160).sum() for line in range(2)
+    )
+    assert upper > 3 * lower > 0
