@@ -38,9 +38,10 @@ from benchmarks.machine import machine
 from raypipe.backbones.psp import Encoder, EncoderConfig, encoder_part
 from raypipe.on_ray.settings import RaySettings
 from raypipe.pipeline.encode.config import EncodeConfig
-from raypipe.pipeline.encode.face_model import FaceModel, image_size_of, load_networks
+from raypipe.pipeline.encode.face_model import FaceModel, load_networks
 from raypipe.pipeline.encode.job import Runner, encode
 from raypipe.pipeline.encode.local import RunLocally
+from raypipe.pipeline.loading import picture_size
 from raypipe.pipeline.synth import SynthConfig, make_faces
 from raypipe.weights import open_bundle, save_bundle
 
@@ -91,7 +92,7 @@ class Bench:
                 print(f"{name:<12}{rates[name][-1]:8.1f} images/s", flush=True)
         return {
             "images": self.images,
-            "input_px": image_size_of(open_bundle(self.model)),
+            "input_px": picture_size(open_bundle(self.model)),
             "machine": machine(),
             "images_per_s": rates,
             "ratio_to_bare": {name: _median_ratio(rates[name], rates["bare"]) for name in ways},

@@ -49,8 +49,8 @@ def tiny_encoder_part(*, seed: int = 0) -> Part:
 
 
 def tiny_l2m(folder: Path, attributes: tuple[str, ...] = TWO, *, seed: int = 0) -> Bundle:
-    """A bundle of ``tiny_network``, ``tiny_judge`` and ``tiny_encoder_part``. Method: ``l2m_gan``; the same seed, the
-    same weights."""
+    """A bundle of ``tiny_network`` and ``tiny_judge``, without an encoder. Method: ``l2m_gan``; the same seed, the same
+    weights."""
     judge, network = attribute_part(tiny_judge(attributes, seed=seed)), tiny_network(attributes, seed=seed)
-    parts = {"encoder": tiny_encoder_part(seed=seed), "attributes": judge, "l2m_gan": l2m_part(network)}
+    parts = {"attributes": judge, "l2m_gan": l2m_part(network)}
     return save_bundle(str(folder), f"tiny-l2m-{seed}", parts, {"made_by": "tests"})

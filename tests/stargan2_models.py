@@ -11,7 +11,7 @@ from raypipe.backbones.attributes import attribute_part
 from raypipe.backbones.stargan2.layers import he_initialise
 from raypipe.methods.stargan_v2.networks import GENERATOR, MAPPING, STYLE_ENCODER, StarGAN2Networks
 from raypipe.weights import Bundle, Part, save_bundle
-from tests.l2m_models import SIZE, TWO, tiny_encoder_part, tiny_judge
+from tests.l2m_models import SIZE, TWO, tiny_judge
 
 
 def tiny_networks(attributes: tuple[str, ...] = TWO, *, seed: int = 0) -> StarGAN2Networks:
@@ -40,8 +40,8 @@ def parts_of(networks: StarGAN2Networks) -> dict[str, Part]:
 
 
 def tiny_stargan2(folder: Path, attributes: tuple[str, ...] = TWO, *, seed: int = 0) -> Bundle:
-    """A bundle of ``tiny_networks``, ``tiny_judge`` and ``tiny_encoder_part``. Method: ``stargan_v2``; the same seed,
-    the same weights."""
+    """A bundle of ``tiny_networks`` and ``tiny_judge``, without an encoder. Method: ``stargan_v2``; the same seed, the
+    same weights."""
     judge, networks = attribute_part(tiny_judge(attributes, seed=seed)), tiny_networks(attributes, seed=seed)
-    parts = {"encoder": tiny_encoder_part(seed=seed), "attributes": judge, **parts_of(networks)}
+    parts = {"attributes": judge, **parts_of(networks)}
     return save_bundle(str(folder), f"tiny-stargan2-{seed}", parts, {"made_by": "tests"})

@@ -32,9 +32,10 @@ from raypipe.on_ray.layout import CHUNKS_IN_STORE, Layout, lay_out
 from raypipe.on_ray.settings import RaySettings
 from raypipe.pipeline.encode.beside import Beside
 from raypipe.pipeline.encode.config import EncodeConfig, commit_rows_for
-from raypipe.pipeline.encode.face_model import FaceModel, image_size_of, load_networks
+from raypipe.pipeline.encode.face_model import FaceModel, load_networks
 from raypipe.pipeline.encode.job import Job
 from raypipe.pipeline.encode.stages import ChunkReport, CommitPart, EncodeFaces, ReadFaces, Work
+from raypipe.pipeline.loading import picture_size
 from raypipe.weights import open_bundle
 
 ACTOR_BYTES = 2**30
@@ -47,12 +48,12 @@ def layout_for(config: EncodeConfig, settings: RaySettings, *, require_gpu: bool
         ImpossibleCluster: it could never run there.
     """
     bundle = open_bundle(config.model)
-    image_size = image_size_of(bundle)
+    image_size = picture_size(bundle)
     return lay_out(
         cluster_nodes(),
         settings,
         require_gpu=require_gpu,
-        actor_bytes=ACTOR_BYTES + 2 * bundle.size(config.parts),
+        actor_bytes=ACTOR_BYTES + 2 * bundle.size(config.parts_of(bundle)),
         chunk_bytes=3 * image_size**2 * commit_rows_for(image_size, config.commit_rows),
     )
 
@@ -143,7 +144,7 @@ class _EncodeActor:
         torch.set_num_threads(threads)
         bundle = open_bundle(work.config.model)
         expected = work.receipt["made_from"]["model_fingerprint"]
-        if bundle.fingerprint_of(work.config.parts) != expected:
+        if bundle.fingerprint_of(work.config.parts_of(bundle)) != expected:
             raise ModelMismatch(f"the model at {work.config.model!r} is another one on this node than on the driver's")
         networks, _ = load_networks(bundle, work.config, device)
         config = work.config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raypipe import catalog
+from raypipe.pipeline.loading import ENCODER
 from raypipe.retrieval.manifest import Binding
 from raypipe.weights import Bundle
 
@@ -15,7 +16,7 @@ def binding_of(bundle: Bundle, method: str, space: str) -> Binding:
         BadWeights: the model lacks a part that it needs.
     """
     of_method = catalog.method_module(method).PARTS
-    parts = ("encoder", *(part for part in of_method if part != method))
+    parts = (*({ENCODER} & set(bundle.parts)), *(part for part in of_method if part != method))
     for part in parts:
         bundle.describe(part)
     own = bundle.describe(method).sha256 if method in of_method else ""

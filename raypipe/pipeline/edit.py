@@ -13,10 +13,11 @@ from torch import Tensor
 from raypipe import faces, storage
 from raypipe.attributes import Edit, parse_edit
 from raypipe.contract import Columns, Method
-from raypipe.errors import ModelMismatch, WrongUsage
+from raypipe.errors import WrongUsage
+from raypipe.pipeline.encode.agreement import require_w_plus
 from raypipe.pipeline.encode.dataset import PLAN, Dataset
 from raypipe.pipeline.encode.face_decoder import FaceConfig, FaceDecoder
-from raypipe.pipeline.loading import method_that, represent, shared_inputs
+from raypipe.pipeline.loading import method_that, picture_size, represent, shared_inputs
 from raypipe.pipeline.reconstruct import original
 from raypipe.pipeline.train.logs import grid_png
 from raypipe.weights import Bundle, open_bundle
@@ -87,7 +88,7 @@ def face_of_picture(file: str, config: FaceConfig, method: Method, bundle: Bundl
         content = storage.read_bytes(file)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise WrongUsage(f"no picture at {file!r}; a row of an encoded dataset is given with --id") from error
-    size = int(bundle.describe("encoder").config["input_size"])
+    size = picture_size(bundle)
     decoded = FaceDecoder(config, size)(content, None)
     if decoded.pixels is None:
         raise WrongUsage(f"{file!r}: {decoded.status}: {decoded.error}")
@@ -98,23 +99,25 @@ def face_of_picture(file: str, config: FaceConfig, method: Method, bundle: Bundl
 def face_of_dataset(uri: str, image_id: str, method: Method, bundle: Bundle, device: str) -> Face:
     """Raises:
     WrongUsage: no dataset there, no such row, or one that is not ok.
-    ModelMismatch: the codes are of another model.
+    WrongUsage, BadWeights, ModelMismatch: as ``require_w_plus``, where the method needs such codes.
     """
     dataset = Dataset(uri)
     plan = dataset.read_json(*PLAN)
     if plan is None:
         raise WrongUsage(f"{uri!r} is not an encoded dataset")
-    made_by, encoder = plan["made_from"]["weights"]["encoder"], bundle.describe("encoder").sha256
-    if made_by != encoder:
-        raise ModelMismatch(f"{uri} was encoded by encoder {made_by[:12]}; model {bundle.name!r} has {encoder[:12]}")
+    if "w_plus" in method.needs:
+        require_w_plus(uri, plan, bundle)
     chunk, row = _find(dataset, image_id)
     part = dataset.read_part(chunk).slice(row, 1)
     if (status := part.column("status")[0].as_py()) != faces.OK:
         raise WrongUsage(f"{image_id!r} has no code: {status}: {part.column('error')[0].as_py()}")
-    shape = faces.code_shape(part.schema.field("w_plus"))
-    code = np.array(part.column("w_plus")[0].as_py(), np.float32).reshape(1, *shape)
     picture = faces.to_signed(torch.from_numpy(original(dataset, plan, chunk, row)[None])).to(device)
-    return Face(represent(method, {"image": picture, "w_plus": torch.from_numpy(code).to(device)}), picture)
+    inputs = {"image": picture}
+    if "w_plus" in method.needs:
+        shape = faces.code_shape(part.schema.field("w_plus"))
+        code = np.array(part.column("w_plus")[0].as_py(), np.float32).reshape(1, *shape)
+        inputs["w_plus"] = torch.from_numpy(code).to(device)
+    return Face(represent(method, inputs), picture)
 
 
 def _find(dataset: Dataset, image_id: str) -> tuple[int, int]:

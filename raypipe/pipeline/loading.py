@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from raypipe.errors import BadWeights, WrongUsage
 from raypipe.weights import Bundle
 
 T = TypeVar("T")
+
+ENCODER = "encoder"
+"""The part that makes ``w_plus`` of pictures. A model whose methods need none may lack it."""
 
 SHARED_INPUTS = ("image", "w_plus")
 """What faces are described with before any method sees them; ``w_plus`` is the inversion encoder's."""
@@ -38,7 +41,36 @@ def load_method(name: str, bundle: Bundle, device: str | torch.device) -> Method
 
 def methods_of(bundle: Bundle) -> tuple[str, ...]:
     """The installed methods whose parts a model has."""
-    return tuple(name for name in catalog.method_names() if set(catalog.method_module(name).PARTS) <= set(bundle.parts))
+    return _methods_with(bundle.parts)
+
+
+def _methods_with(parts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in catalog.method_names() if set(catalog.method_module(name).PARTS) <= set(parts))
+
+
+def picture_size(bundle: Bundle) -> int:
+    """Side in pixels of the faces that a model takes, without loading it.
+
+    Raises:
+        BadWeights: as ``picture_size_of``.
+    """
+    return picture_size_of({name: info.config for name, info in bundle.parts.items()})
+
+
+def picture_size_of(parts: Mapping[str, Mapping[str, Any]]) -> int:
+    """The same of the configs of a model's parts, by name: its encoder's, else that of its methods.
+
+    Raises:
+        BadWeights: there is no encoder, and no method takes pictures, or several take different ones.
+    """
+    if ENCODER in parts:
+        return int(parts[ENCODER]["input_size"])
+    where = {name: getattr(catalog.method_module(name), "PICTURE_SIZE", None) for name in _methods_with(parts)}
+    sizes = {name: int(parts[place[0]][place[1]]) for name, place in where.items() if place}
+    if len(set(sizes.values())) != 1:
+        told = ", ".join(f"{name} of {size} px" for name, size in sizes.items()) or "none by itself"
+        raise BadWeights(f"the model has no encoder, which says what pictures it takes; its methods take {told}")
+    return next(iter(sizes.values()))
 
 
 def method_that(
@@ -66,11 +98,11 @@ def method_that(
 def shared_inputs(
     needs: Sequence[str], images: Tensor, bundle: Bundle, device: str | torch.device
 ) -> dict[str, Tensor]:
-    """``image`` and, where it is needed, ``w_plus`` of pictures [n,3,s,s] in [-1,1] of the encoder's size."""
+    """``image`` and, where it is needed, ``w_plus`` of pictures [n,3,s,s] in [-1,1] of the model's size."""
     inputs = {"image": images.to(device)}
     if "w_plus" in needs:
         with torch.no_grad():
-            inputs["w_plus"] = load_encoder(bundle.read("encoder"), device)(inputs["image"])
+            inputs["w_plus"] = load_encoder(bundle.read(ENCODER), device)(inputs["image"])
     return inputs
 
 

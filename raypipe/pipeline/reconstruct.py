@@ -16,7 +16,8 @@ from PIL import Image
 from raypipe import faces
 from raypipe.backbones.stylegan2 import load_generator
 from raypipe.config import read_config
-from raypipe.errors import ModelMismatch, RaypipeError, WrongUsage
+from raypipe.errors import RaypipeError, WrongUsage
+from raypipe.pipeline.encode.agreement import require_w_plus
 from raypipe.pipeline.encode.config import FetchConfig
 from raypipe.pipeline.encode.dataset import STATE, Dataset
 from raypipe.pipeline.encode.face_decoder import FaceConfig, FaceDecoder
@@ -35,16 +36,14 @@ def reconstruct(uri: str, model: str, *, count: int, columns: int) -> bytes:
 
     Raises:
         WrongUsage: no dataset there, or no face in it that is ok.
-        ModelMismatch: the codes were made by another model.
+        WrongUsage, BadWeights, ModelMismatch: as ``require_w_plus``.
     """
     dataset = Dataset(uri)
     plan = dataset.read_json(STATE, "plan.json")
     if plan is None:
         raise WrongUsage(f"{uri!r} is not an encoded dataset")
     bundle = open_bundle(model)
-    made_by, encoder = plan["made_from"]["weights"]["encoder"], bundle.describe("encoder").sha256
-    if made_by != encoder:
-        raise ModelMismatch(f"{uri} was encoded by encoder {made_by[:12]}; {model!r} has {encoder[:12]}")
+    require_w_plus(uri, plan, bundle)
     pairs = [pair for pair, _ in zip(_originals_and_codes(dataset, plan), range(count), strict=False)]
     if not pairs:
         raise WrongUsage(f"{uri!r} has no face with status ok whose original can still be read")

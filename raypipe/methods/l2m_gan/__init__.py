@@ -3,13 +3,14 @@
 from raypipe.methods.l2m_gan.config import L2MGANConfig as Config
 from raypipe.methods.l2m_gan.evaluation import EVALUATION_NEEDS, EvaluationConfig, evaluate_beside
 from raypipe.methods.l2m_gan.foreign import imported
-from raypipe.methods.l2m_gan.method import OPTIONAL_PARTS, PARTS, load
+from raypipe.methods.l2m_gan.method import OPTIONAL_PARTS, PARTS, PICTURE_SIZE, load
 from raypipe.methods.l2m_gan.recipe import build_recipe, columns
 
 __all__ = [
     "EVALUATION_NEEDS",
     "OPTIONAL_PARTS",
     "PARTS",
+    "PICTURE_SIZE",
     "Config",
     "EvaluationConfig",
     "build_recipe",

@@ -26,8 +26,8 @@ ATTRIBUTES = ("Smiling",)
 
 NO_NAMES = f"the file does not say what its 2 domains are of: taken for {ATTRIBUTES[0]}"
 NO_JUDGE = (
-    "it takes an attribute network to see which faces smile: to join it with a model that has one, give both to "
-    "raypipe train l2m_gan with --set warm_start=true and --set steps=0"
+    "it takes an attribute network to see which faces smile: raypipe train attributes --attributes "
+    f"{ATTRIBUTES[0]} with this as its --model makes a model of both"
 )
 
 

@@ -35,6 +35,8 @@ ALL_BUT = "all_but_"
 PARTS = ("l2m_gan", "attributes")
 """Of a model bundle, what ``load`` takes; the attribute network sees which domain a face is of."""
 
+PICTURE_SIZE = ("l2m_gan", "size")
+
 OPTIONAL_PARTS = (LANDMARKS_PART,)
 """What it takes as well where a bundle has it: with a high-pass filter, faces keep their detail there."""
 

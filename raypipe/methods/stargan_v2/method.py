@@ -20,8 +20,8 @@ from raypipe.backbones.stargan2.references import require_faces, warn_of_others
 from raypipe.blocks.columns import finite_column, pictures
 from raypipe.contract import Columns, Query, SearchSpace
 from raypipe.errors import ModelMismatch, UnknownAttribute, WrongUsage
+from raypipe.methods.stargan_v2.networks import GENERATOR, StarGAN2Networks, load_networks
 from raypipe.methods.stargan_v2.networks import PARTS as NETWORK_PARTS
-from raypipe.methods.stargan_v2.networks import StarGAN2Networks, load_networks
 from raypipe.weights import Part
 
 STYLE = "stargan2_style"
@@ -38,6 +38,8 @@ SPACE = "style"
 
 PARTS = (*NETWORK_PARTS, "attributes")
 """Of a model bundle, what ``load`` takes; the attribute network sees which domain a face is of."""
+
+PICTURE_SIZE = (GENERATOR, "size")
 
 LABEL_SEED = 0
 """A label alone says nothing of the style: it means the one that this seed draws."""

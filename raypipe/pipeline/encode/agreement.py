@@ -10,6 +10,7 @@ from raypipe.backbones.mtcnn.weights import FILES as DETECTOR_FILES
 from raypipe.config import as_dict
 from raypipe.errors import ModelMismatch, RaypipeError, WrongUsage
 from raypipe.pipeline.encode.config import EncodeConfig
+from raypipe.pipeline.loading import ENCODER
 from raypipe.weights import Bundle
 
 _PLAN_KEYS = {"made_from", "align", "precision", "commit_rows", "image_size", "image_column", "shapes"}
@@ -23,7 +24,7 @@ def made_from(config: EncodeConfig, bundle: Bundle) -> dict[str, Any]:
     """
     for name in config.methods:
         catalog.method_module(name)  # an unknown one is told with the names of those that there are
-    parts = config.parts
+    parts = config.parts_of(bundle)
     return {
         "source": storage.absolute(config.source),
         "model": bundle.name,
@@ -55,6 +56,21 @@ def refuse_other_plan(plan: Mapping[str, Any], now: Mapping[str, Any], out: str)
             + "\n".join(changed)
             + "\nTo go on, give the earlier settings; else choose another output, or --restart to begin again here."
         )
+
+
+def require_w_plus(uri: str, plan: Mapping[str, Any], bundle: Bundle) -> None:
+    """Codes in W+ at ``uri``, and by the model's encoder.
+
+    Raises:
+        WrongUsage: there are none.
+        BadWeights: the model has no encoder.
+        ModelMismatch: they are another encoder's.
+    """
+    made_by, encoder = plan["made_from"]["weights"].get(ENCODER), bundle.describe(ENCODER).sha256
+    if made_by is None:
+        raise WrongUsage(f"{uri} has no codes in W+: the model that encoded it has no encoder")
+    if made_by != encoder:
+        raise ModelMismatch(f"{uri} was encoded by encoder {made_by[:12]}; model {bundle.name!r} has {encoder[:12]}")
 
 
 def _detector_hashes(detector: str) -> dict[str, str]:

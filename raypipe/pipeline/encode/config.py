@@ -8,6 +8,8 @@ from raypipe import catalog
 from raypipe.backbones.psp.refine import RefineConfig
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.face_decoder import FaceConfig
+from raypipe.pipeline.loading import ENCODER
+from raypipe.weights import Bundle
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -68,11 +70,11 @@ class EncodeConfig:
     columns: SourceConfig = field(default_factory=SourceConfig)
     refine: RefineConfig = field(default_factory=lambda: RefineConfig(steps=0))
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The model's parts that the job needs."""
+    def parts_of(self, bundle: Bundle) -> tuple[str, ...]:
+        """What the job takes of a model: its encoder, where it has one, and what the methods work with."""
         of_methods = [part for name in self.methods for part in catalog.method_module(name).PARTS]
-        return tuple(dict.fromkeys(["encoder", *(["generator"] if self.refine.steps else []), *of_methods]))
+        to_refine = [ENCODER, "generator"] if self.refine.steps else []
+        return tuple(dict.fromkeys([*({ENCODER} & set(bundle.parts)), *to_refine, *of_methods]))
 
     def __post_init__(self) -> None:
         if not self.source or not self.out:

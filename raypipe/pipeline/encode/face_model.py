@@ -15,45 +15,56 @@ from torch import Tensor
 
 from raypipe import faces
 from raypipe.backbones.psp import load_encoder
-from raypipe.backbones.psp.refine import refine
+from raypipe.backbones.psp.refine import RefineConfig, refine
 from raypipe.backbones.stylegan2 import load_generator
 from raypipe.contract import Method
-from raypipe.errors import WrongUsage
+from raypipe.errors import BadWeights, WrongUsage
 from raypipe.pipeline.encode.config import EncodeConfig
 from raypipe.pipeline.interrupts import never
-from raypipe.pipeline.loading import load_method
+from raypipe.pipeline.loading import ENCODER, load_method, methods_of, picture_size
 from raypipe.weights import Bundle
 
 FIRST_BATCH = {"cpu": 32, "cuda": 256}
 
-Networks = Mapping[str, Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]]
-"""By name, in order: ``image`` [n,3,s,s] in [-1,1] and the columns so far -> more columns, [n, ...] each."""
+Network = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
+"""``image`` [n,3,s,s] in [-1,1] and the columns so far -> more columns, [n, ...] each."""
+
+Networks = Mapping[str, Network]
+"""By name, in order."""
 
 
 def load_networks(bundle: Bundle, config: EncodeConfig, device: str) -> tuple[Networks, int]:
-    """Load the inversion encoder and the methods; returns what they compute and the input size in pixels.
+    """Load the inversion encoder, where the model has one, and the methods; returns what they compute and the input
+    size in pixels.
 
     Raises:
-        BadWeights: the model lacks a part that a method needs.
+        BadWeights: the model lacks a part that a method needs, or has no encoder and no method is asked for.
     """
-    encoder = load_encoder(bundle.read("encoder"), device)
-    generator = load_generator(bundle.read("generator"), device) if config.refine.steps else None
-    methods = {name: _network(load_method(name, bundle, device)) for name in config.methods}
+    methods = {name: load_method(name, bundle, device) for name in config.methods}
+    if ENCODER not in bundle.parts and not methods:
+        raise BadWeights(
+            f"model {bundle.name!r} has no encoder: say with --methods what is to be computed of the faces; "
+            f"it has: {', '.join(methods_of(bundle)) or 'none'}"
+        )
+    networks = {name: _network(method) for name, method in methods.items()}
+    if ENCODER in bundle.parts or config.refine.steps or any("w_plus" in method.needs for method in methods.values()):
+        networks = {ENCODER: _encoder(bundle, config.refine, device), **networks}
+    return networks, picture_size(bundle)
+
+
+def _encoder(bundle: Bundle, config: RefineConfig, device: str) -> Network:
+    encoder = load_encoder(bundle.read(ENCODER), device)
+    generator = load_generator(bundle.read("generator"), device) if config.steps else None
 
     def encode(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
         w_plus, images = encoder(columns["image"]), columns["image"]
-        return {"w_plus": w_plus if generator is None else refine(generator, images, w_plus, config.refine)}
+        return {"w_plus": w_plus if generator is None else refine(generator, images, w_plus, config)}
 
-    return {"encoder": encode, **methods}, encoder.input_size
+    return encode
 
 
-def _network(method: Method) -> Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]:
+def _network(method: Method) -> Network:
     return lambda columns: method.represent({name: columns[name] for name in method.needs})
-
-
-def image_size_of(bundle: Bundle) -> int:
-    """Side in pixels of what the model's encoder takes, without loading it."""
-    return int(bundle.describe("encoder").config["input_size"])
 
 
 class FaceModel:

@@ -17,7 +17,7 @@ class EvaluateConfig:
     share of what there is.
 
     Attributes:
-        data: images and labels; made-up faces if none are given. Pictures are read in the encoder's size, or in
+        data: images and labels; made-up faces if none are given. Pictures are read in the models' size, or in
             ``data.size`` where that is larger: an identity network then sees more. ``data.held_out`` has no meaning.
         models: of parts of one name the last model's counts: an encoder, an identity network, ...
         rivals: other methods and models that edit, for methods that compare theirs with such: ``NAME=MODEL:METHOD``, or

@@ -20,6 +20,7 @@ from raypipe.pipeline.encode.dataset import MANIFEST
 from raypipe.pipeline.encode.listing import open_listing
 from raypipe.pipeline.evaluate.config import EvaluateConfig
 from raypipe.pipeline.evaluate.split import split_sets
+from raypipe.pipeline.loading import ENCODER, picture_size_of
 from raypipe.pipeline.train.batches import in_pieces
 from raypipe.pipeline.train.config import DataConfig
 from raypipe.pipeline.train.image_reader import LISTING
@@ -54,7 +55,8 @@ def gather_faces(
         BadWeights: no model has a network that is needed.
     """
     networks = _networks(needs, bundles, device)
-    size = max(config.data.size, int(bundles["encoder"].describe("encoder").config["input_size"]))
+    taken = picture_size_of({name: bundle.parts[name].config for name, bundle in bundles.items()})
+    size = max(config.data.size, taken)
     with tempfile.TemporaryDirectory() as state:
         reader = _open(replace(config.data, size=size), needs, state)
         try:
@@ -70,10 +72,10 @@ Networks = Mapping[str, Callable[[Tensor], Tensor]]
 
 def _networks(needs: Sequence[str], bundles: Mapping[str, Bundle], device: torch.device) -> Networks:
     networks: dict[str, Callable[[Tensor], Tensor]] = {}
-    if "encoder" not in bundles:
-        raise BadWeights("no model with an encoder was given; give one with --model")
     if "w_plus" in needs:
-        encoder = load_encoder(bundles["encoder"].read("encoder"), device)
+        if ENCODER not in bundles:
+            raise BadWeights("no model with an encoder was given; give one with --model")
+        encoder = load_encoder(bundles[ENCODER].read(ENCODER), device)
         networks["w_plus"] = lambda images: encoder(of_size(images, encoder.input_size))
     if "embedding" in needs:
         if "identity" not in bundles:

@@ -14,7 +14,7 @@ from raypipe.backbones.psp import load_encoder
 from raypipe.blocks.residual_trunk import of_size
 from raypipe.contract import Rival
 from raypipe.errors import WrongUsage
-from raypipe.pipeline.loading import load_method, represent
+from raypipe.pipeline.loading import ENCODER, load_method, picture_size, represent
 from raypipe.weights import open_bundle
 
 
@@ -68,12 +68,13 @@ def _open(told: RivalName, device: torch.device) -> Rival:
     method = load_method(told.method, bundle, device)
     if not method.attributes:
         raise WrongUsage(f"rival {told.name!r}: method {told.method!r} edits no attributes")
-    encoder = load_encoder(bundle.read("encoder"), device)
+    networks = {"w_plus": load_encoder(bundle.read(ENCODER), device)} if "w_plus" in method.needs else {}
+    size = picture_size(bundle)
 
     def edited(images: Tensor, attribute: str, sign: float) -> Tensor:
-        pictures = of_size(images.to(device), encoder.input_size)
-        codes = {"w_plus": encoder(pictures)} if "w_plus" in method.needs else {}
-        columns = represent(method, {"image": pictures, **codes})
+        pictures = of_size(images.to(device), size)
+        inputs = {"image": pictures, **{name: network(pictures) for name, network in networks.items()}}
+        columns = represent(method, inputs)
         return method.render(method.edit(columns, [Edit(attribute, sign * told.strength)]), pictures)
 
     return Rival(tuple(method.attributes), edited)

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from raypipe import catalog, faces, storage
 from raypipe.errors import ModelMismatch, RaypipeError, WrongUsage
 from raypipe.pipeline.encode.dataset import MANIFEST, Dataset, Part
+from raypipe.pipeline.loading import ENCODER
 from raypipe.weights import Bundle
 
 T = TypeVar("T")
@@ -157,10 +158,12 @@ def open_codes(uri: str) -> Codes:
 def require_model(codes: Codes, bundle: Bundle, methods: Iterable[str]) -> None:
     """Raises:
     ModelMismatch: the codes are of another encoder, or have columns of a method with other weights.
+    BadWeights: the model lacks a part that they were made with.
     """
     made_by = codes.made_from["weights"]
     stored = [name for name in methods if name in codes.made_from["methods"]]
-    for part in ("encoder", *(part for name in stored for part in catalog.method_module(name).PARTS)):
+    of_methods = [part for name in stored for part in catalog.method_module(name).PARTS]
+    for part in (*({ENCODER} & set(made_by)), *of_methods):
         if (had := made_by[part]) != (has := bundle.describe(part).sha256):
             raise ModelMismatch(
                 f"{codes.uri} was encoded by {part} {had[:12]}; model {bundle.name!r} has {has[:12]}: "

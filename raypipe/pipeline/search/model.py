@@ -16,8 +16,7 @@ from raypipe.backbones.psp import load_encoder
 from raypipe.contract import Method
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.binding import binding_of
-from raypipe.pipeline.encode.face_model import image_size_of
-from raypipe.pipeline.loading import Completed, load_method
+from raypipe.pipeline.loading import ENCODER, Completed, load_method, picture_size
 from raypipe.retrieval.manifest import Binding
 from raypipe.weights import Bundle
 
@@ -34,8 +33,8 @@ class OpenedModel:
 
     @property
     def image_size(self) -> int:
-        """Side in pixels of what the encoder takes."""
-        return image_size_of(self.bundle)
+        """Side in pixels of the faces that it takes."""
+        return picture_size(self.bundle)
 
     def method(self, name: str) -> Method:
         """Raises:
@@ -57,7 +56,7 @@ class OpenedModel:
         same by its file and by its id.
 
         Raises:
-            WrongUsage: another size than the encoder's.
+            WrongUsage: another size than the model's.
         """
         return self.encode_all(pixels[None], (method,))
 
@@ -102,5 +101,5 @@ class OpenedModel:
     def _encoder(self) -> torch.nn.Module:
         with self._lock:
             if self._loaded_encoder is None:
-                self._loaded_encoder = load_encoder(self.bundle.read("encoder"), self.device)
+                self._loaded_encoder = load_encoder(self.bundle.read(ENCODER), self.device)
             return self._loaded_encoder

@@ -12,7 +12,7 @@ from raypipe.errors import WrongUsage
 from raypipe.pipeline.evaluate.config import EvaluateConfig
 from raypipe.pipeline.evaluate.job import EvaluateJob, evaluate_method, method_to_evaluate
 from raypipe.pipeline.evaluate.rivals import RivalName, open_rivals, parse_rival
-from raypipe.pipeline.loading import load_method, represent, shared_inputs
+from raypipe.pipeline.loading import load_method, picture_size, represent, shared_inputs
 from raypipe.weights import open_bundle
 from tests.l2m_models import tiny_l2m
 
@@ -47,7 +47,7 @@ def test_a_rival_edits_as_its_method_does(tmp_path: Path, method_name: str, stre
     bundle = open_bundle("small") if method_name == "sparse_directions" else tiny_l2m(tmp_path / "styles")
     (rival,) = open_rivals([f"a={bundle.uri}:{method_name}@{strength}"], CPU).values()
     method = load_method(method_name, bundle, CPU)
-    size = int(bundle.describe("encoder").config["input_size"])
+    size = picture_size(bundle)
     images = torch.rand(3, 3, size, size) * 2 - 1
     columns = represent(method, shared_inputs(method.needs, images, bundle, CPU))
     with torch.no_grad():
