@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from tests.ports import free_ports
 
 START_TIMEOUT_S = 180
 
@@ -83,14 +84,6 @@ def ray_head(*, cpus: int = 2, environment: Mapping[str, str] | None = None) -> 
             yield head
         finally:
             _end(process)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def _wait_until_it_answers(head: RayHead, process: subprocess.Popen[bytes], log: Path) -> None:

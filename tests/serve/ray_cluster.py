@@ -13,7 +13,8 @@ import httpx
 import psutil
 import yaml
 
-from tests.on_ray.ray_head import RayHead, free_ports, ray_head
+from tests.on_ray.ray_head import RayHead, ray_head
+from tests.ports import free_ports
 from tests.serve.processes import replicas_of
 
 DEPLOY_S = 240

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from typing import IO
 import httpx
 import psutil
 
+from tests.ports import free_ports
 from tests.serve.processes import END_S, end_processes, replicas_of
 
 START_S = 180
@@ -50,8 +50,7 @@ def ray_server(
     index: Path, model: Path, folder: Path, *settings: str, options: Sequence[str] = ()
 ) -> Iterator[RayServer]:
     """Ready; gone with all of its processes afterwards, also when the test fails."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     told = [part for setting in settings for part in ("--set", setting)]
     asked = ["serve", str(index), "--model", str(model), "--port", str(port), *options, *told]
     command = [sys.executable, "-m", "raypipe", *asked]

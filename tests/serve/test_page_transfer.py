@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.pictures import picture_bytes
 from tests.serve.api_server import ApiServer
@@ -149,6 +149,25 @@ def test_a_hit_s_feature_is_taken_with_keys(page: Page, api: ApiServer, featured
     page.goto(f"{api.url}/?face=face-07")
     wait_until(lambda: ids_shown(page) != [], page)
     expect(page.get_by_text("Take its …")).to_have_count(0)
+
+
+def test_a_menu_stays_open_when_its_face_is_found_again(page: Page, featured_api: ApiServer) -> None:
+    page.goto(f"{featured_api.url}/?face=face-07")
+    wait_until(lambda: ids_shown(page) != [], page)
+    first = ids_shown(page)[0]
+    asked: list[Route] = []
+    page.route("**/v1/search", lambda route: asked.append(route))
+    for tab in ("Transfer", "Search"):  # asks once more
+        page.get_by_role("tab", name=tab).click()
+    wait_until(lambda: bool(asked), page)
+    page.get_by_label(f"Take this face’s … ({first})").press("Enter")
+    take = page.get_by_role("button", name=f"Take the hair of {first}")
+    take.focus()
+    before = take.element_handle()
+    asked[0].continue_()
+    wait_until(lambda: not before.evaluate("button => button.isConnected"), page)
+    expect(take).to_be_focused()
+    expect(page.locator("details.like[open]")).to_have_count(1)
 
 
 def test_the_face_is_downloaded(page: Page, featured_api: ApiServer) -> None:

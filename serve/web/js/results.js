@@ -23,7 +23,7 @@ export class ResultGrid {
     this.element = make("ol", { class: "grid", "aria-label": "Nearest faces" });
   }
 
-  /** Shows `hits` instead of what there was; cards of the same faces are kept and moved. */
+  /** Shows `hits` instead of what there was; cards of the same faces are kept and moved, open menus stay open. */
   show(hits, query) {
     const before = this.#places();
     const focused = this.#focused();
@@ -46,6 +46,7 @@ export class ResultGrid {
   #card(hit, query) {
     const known = this.#cards.get(hit.id);
     const card = known ?? make("li", { class: "hit", "data-id": hit.id });
+    const wereOpen = menusOf(card).map((menu) => menu.open);
     const image = known?.querySelector("img") ?? faceImage(hit.id, "");
     const open = make(
       "button",
@@ -68,6 +69,9 @@ export class ResultGrid {
       ...reasonsInShort(reasonsOf(hit, query, this.#spaces)),
       make("div", { class: "row tight" }, this.#findButton(hit), this.#likeMenu(hit), this.#takeMenu(hit)),
     );
+    menusOf(card).forEach((menu, i) => {
+      menu.open = wereOpen[i] ?? false;
+    });
     return card;
   }
 
@@ -146,4 +150,8 @@ export class ResultGrid {
       }
     }
   }
+}
+
+function menusOf(card) {
+  return [...card.querySelectorAll("details")];
 }
