@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO := 0
 
-.PHONY: install browser demo test test-of-clusters test-of-the-rest lint check bench weights lock clean
+.PHONY: install browser demo test test-on-ray test-of-the-rest lint check bench weights lock clean
 
 install: $(VENV)/.installed
 
@@ -25,13 +25,13 @@ demo: install
 	$(BIN)/raypipe demo --out demo-out
 
 test: install lint browser ## both halves at once: tests of clusters mostly wait
-	$(MAKE) --no-print-directory --jobs=2 test-of-clusters test-of-the-rest
+	$(MAKE) --no-print-directory --jobs=2 test-on-ray test-of-the-rest
 
-test-of-clusters: install
-	$(BIN)/pytest tests -m ray
+test-on-ray: install
+	$(BIN)/pytest tests/on_ray
 
 test-of-the-rest: install
-	$(BIN)/pytest tests -m "not ray"
+	$(BIN)/pytest tests --ignore=tests/on_ray
 
 lint: install
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from tests.s3_server import S3Server
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray writes a token into the home directory
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of children: two halves of the tests share two cores
 torch.set_num_threads(1)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what runs in the background so; children too
     signal.signal(signal.SIGINT, signal.default_int_handler)
