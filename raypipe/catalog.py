@@ -2,9 +2,9 @@
 
 A method's folder offers ``PARTS`` (the parts of a model bundle that it works with) and ``load(parts, device) ->
 Method``, which gets them by name. It may offer ``OPTIONAL_PARTS``, which ``load`` gets as well where a bundle has them:
-they are to draw with, and neither stored columns nor search vectors depend on them. One that takes pictures offers
-``PICTURE_SIZE``: the part, and the entry of its config, that say their side in pixels. What can be trained, a method or
-a backbone, offers in its recipe's module (a method: in its folder)
+they are to draw with, and neither stored columns nor search vectors depend on them. One that looks at pictures offers
+``PICTURE_SIZE``: the part, and the entry of its config, that say how large they must be. What can be trained, a method
+or a backbone, offers in its recipe's module (a method: in its folder)
 
 - ``Config``: a frozen dataclass with ``batch`` (rows of the global batch; 0: all rows at every step) and ``steps``,
 - ``columns(config)``: what each batch must hold, see ``contract.Recipe``,

@@ -38,12 +38,12 @@ def tiny_judge(attributes: tuple[str, ...] = TWO, *, seed: int = 0) -> Attribute
         return AttributeNet(config).eval().requires_grad_(False)
 
 
-def tiny_encoder_part(*, seed: int = 0) -> Part:
-    """Of a 32 px encoder, which says how faces are cut out."""
+def tiny_encoder_part(size: int = SIZE, *, seed: int = 0) -> Part:
+    """Of an encoder with codes of 8 x 16."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         sizes = EncoderConfig(
-            input_size=SIZE, num_layers=8, style_dim=16, widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), shared_heads=True
+            input_size=size, num_layers=8, style_dim=16, widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), shared_heads=True
         )
         return encoder_part(Encoder("psp", sizes).eval())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from raypipe.blocks.sizes import of_size
 from raypipe.contract import Columns
 from raypipe.errors import WrongUsage
 
@@ -13,11 +14,10 @@ def column(columns: Columns, name: str, shape: tuple[int, ...]) -> Tensor:
     """Raises:
     WrongUsage: it is missing, or not [n, *shape].
     """
-    if name not in columns:
-        raise WrongUsage(f"there is no column {name!r}; there are: {', '.join(columns) or 'none'}")
-    if columns[name].shape[1:] != shape:
-        raise WrongUsage(f"{name} must be [n, {', '.join(map(str, shape))}], got {list(columns[name].shape)}")
-    return columns[name]
+    values = _there(columns, name)
+    if values.shape[1:] != shape:
+        raise WrongUsage(f"{name} must be [n, {', '.join(map(str, shape))}], got {list(values.shape)}")
+    return values
 
 
 def finite_column(columns: Columns, name: str, shape: tuple[int, ...]) -> Tensor:
@@ -32,10 +32,18 @@ def finite_column(columns: Columns, name: str, shape: tuple[int, ...]) -> Tensor
 
 
 def pictures(columns: Columns, name: str, size: int) -> Tensor:
-    """Raises:
-    WrongUsage: there are none, or of another size than the model's.
+    """[n,3,size,size]; larger ones are made smaller.
+
+    Raises:
+        WrongUsage: there are none, or they are smaller than that, or not square.
     """
-    if name in columns and columns[name].shape[1:] != (3, size, size):
-        told = list(columns[name].shape)
-        raise WrongUsage(f"{name} must be [n, 3, {size}, {size}], the model's size; got {told}")
-    return column(columns, name, (3, size, size))
+    images = _there(columns, name)
+    if images.ndim != 4 or images.shape[1] != 3 or not images.shape[2] == images.shape[3] >= size:
+        raise WrongUsage(f"{name} must be [n, 3, {size}, {size}], or larger squares, got {list(images.shape)}")
+    return of_size(images, size)
+
+
+def _there(columns: Columns, name: str) -> Tensor:
+    if name not in columns:
+        raise WrongUsage(f"there is no column {name!r}; there are: {', '.join(columns) or 'none'}")
+    return columns[name]

@@ -63,13 +63,6 @@ class ResidualBlock(nn.Module):
         return shortcut + made
 
 
-def of_size(images: Tensor, size: int) -> Tensor:
-    """[n,3,h,w] -> [n,3,size,size], bilinear, antialiased where it shrinks."""
-    if images.shape[2:] == (size, size):
-        return images
-    return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-
-
 def trunk_problems(size: int, widths: Sequence[int], depth: int) -> list[str]:
     """What is wrong with a trunk's sizes, a sentence each."""
     problems = []

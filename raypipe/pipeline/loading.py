@@ -49,7 +49,8 @@ def _methods_with(parts: Iterable[str]) -> tuple[str, ...]:
 
 
 def picture_size(bundle: Bundle) -> int:
-    """Side in pixels of the faces that a model takes, without loading it.
+    """Side in pixels of the faces that are given to a model, without loading it: of several networks that look at
+    pictures the largest one's.
 
     Raises:
         BadWeights: as ``picture_size_of``.
@@ -58,19 +59,17 @@ def picture_size(bundle: Bundle) -> int:
 
 
 def picture_size_of(parts: Mapping[str, Mapping[str, Any]]) -> int:
-    """The same of the configs of a model's parts, by name: its encoder's, else that of its methods.
+    """The same of the configs of a model's parts, by name.
 
     Raises:
-        BadWeights: there is no encoder, and no method takes pictures, or several take different ones.
+        BadWeights: there is no encoder, and no method that looks at pictures.
     """
-    if ENCODER in parts:
-        return int(parts[ENCODER]["input_size"])
-    where = {name: getattr(catalog.method_module(name), "PICTURE_SIZE", None) for name in _methods_with(parts)}
-    sizes = {name: int(parts[place[0]][place[1]]) for name, place in where.items() if place}
-    if len(set(sizes.values())) != 1:
-        told = ", ".join(f"{name} of {size} px" for name, size in sizes.items()) or "none by itself"
-        raise BadWeights(f"the model has no encoder, which says what pictures it takes; its methods take {told}")
-    return next(iter(sizes.values()))
+    of_methods = [getattr(catalog.method_module(name), "PICTURE_SIZE", None) for name in _methods_with(parts)]
+    places = [(ENCODER, "input_size"), *filter(None, of_methods)]
+    sizes = [int(parts[part][entry]) for part, entry in places if part in parts]
+    if not sizes:
+        raise BadWeights("the model has no encoder, and no method that looks at pictures")
+    return max(sizes)
 
 
 def method_that(
@@ -98,7 +97,7 @@ def method_that(
 def shared_inputs(
     needs: Sequence[str], images: Tensor, bundle: Bundle, device: str | torch.device
 ) -> dict[str, Tensor]:
-    """``image`` and, where it is needed, ``w_plus`` of pictures [n,3,s,s] in [-1,1] of the model's size."""
+    """``image`` and, where it is needed, ``w_plus`` of pictures [n,3,s,s] in [-1,1], no smaller than the model's."""
     inputs = {"image": images.to(device)}
     if "w_plus" in needs:
         with torch.no_grad():

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from raypipe.backbones.psp import Encoder, EncoderConfig, encoder_part, load_encoder
+from raypipe.blocks.sizes import of_size
 from raypipe.errors import BadWeights, WrongUsage
 from raypipe.weights import Part, open_bundle, save_bundle
 
@@ -44,9 +45,12 @@ def test_the_average_code_is_added(encoder: Encoder) -> None:
         torch.testing.assert_close(encoder(images) + average, codes)
 
 
-def test_another_picture_size_is_refused(encoder: Encoder) -> None:
-    with pytest.raises(WrongUsage, match=r"\[n,3,64,64\], got \[1, 3, 32, 32\]"):
+def test_smaller_pictures_are_refused_and_larger_ones_shrunk(encoder: Encoder) -> None:
+    with pytest.raises(WrongUsage, match=r"\[n, 3, 64, 64\], or larger squares, got \[1, 3, 32, 32\]"):
         encoder(torch.zeros(1, 3, 32, 32))
+    images = torch.randn(2, 3, 96, 96)
+    with torch.no_grad():
+        assert torch.equal(encoder(images), encoder(of_size(images, 64)))
 
 
 def test_what_does_not_fit_is_named(encoder: Encoder) -> None:

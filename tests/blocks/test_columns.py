@@ -22,8 +22,17 @@ def test_what_does_not_is_named() -> None:
         pictures({}, "image", 8)
     with pytest.raises(WrongUsage, match=r"code must be \[n, 2, 5\], got \[3, 2, 4\]"):
         finite_column(columns, "code", (2, 5))
-    with pytest.raises(WrongUsage, match=r"image must be \[n, 3, 16, 16\], the model's size; got \[1, 3, 8, 8\]"):
-        pictures(columns, "image", 16)
+    for bad in ((1, 3, 8, 8), (1, 3, 16, 17), (1, 1, 16, 16), (3, 16, 16)):
+        with pytest.raises(WrongUsage, match=r"image must be \[n, 3, 16, 16\], or larger squares, got \[") as told:
+            pictures({"image": torch.zeros(bad)}, "image", 16)
+        assert str(list(bad)) in str(told.value)
+
+
+def test_larger_pictures_are_shrunk_without_aliases() -> None:
+    stripes = torch.tensor([-1.0, 1.0]).repeat(8).expand(2, 3, 16, 16)
+    small = pictures({"image": stripes}, "image", 4)
+    assert small.shape == (2, 3, 4, 4)
+    assert small.abs().max() < 0.1
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -3,7 +3,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from raypipe.blocks.residual_trunk import ResidualBlock, of_size
+from raypipe.blocks.residual_trunk import ResidualBlock
+from raypipe.blocks.sizes import of_size
 
 
 def test_a_new_block_is_its_shortcut() -> None:

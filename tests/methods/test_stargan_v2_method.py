@@ -222,8 +222,8 @@ def test_what_cannot_be_is_named() -> None:
             method.translate(columns, "Smiling", seed=seed)
     with pytest.raises(WrongUsage, match="the reference is 2 faces, for 5"):
         method.translate(columns, "Smiling", reference={name: column[:2] for name, column in columns.items()})
-    with pytest.raises(WrongUsage, match=r"image must be \[n, 3, 32, 32\], the model's size; got \[1, 3, 64, 64\]"):
-        method.represent({"image": torch.zeros(1, 3, 64, 64)})
+    with pytest.raises(WrongUsage, match=r"image must be \[n, 3, 32, 32\], or larger squares, got \[1, 3, 16, 16\]"):
+        method.represent({"image": torch.zeros(1, 3, 16, 16)})
     with pytest.raises(WrongUsage, match="5 faces are drawn from as many pictures, got 2"):
         method.render(columns, images(2))
     with pytest.raises(WrongUsage, match="'hat' is not a space of this method; spaces: style"):

@@ -52,7 +52,7 @@ def edited(model: Path, source: Path, **settings: Any) -> np.ndarray[Any, np.dty
 
 
 def tile(sheet: np.ndarray[Any, Any], row: int, column: int) -> np.ndarray[Any, Any]:
-    top, left = GAP + row * (SIZE + GAP), GAP + column * (SIZE + GAP)
+    top, left = row * (SIZE + GAP), column * (SIZE + GAP)
     return sheet[top : top + SIZE, left : left + SIZE]
 
 
@@ -71,7 +71,7 @@ def rendered(model: Path, file: Path, **moved: float) -> np.ndarray[Any, Any]:
 def test_an_edit_moves_the_code_by_its_strength_in_units_along_the_direction(editable: Path, tmp_path: Path) -> None:
     file = fill_folder(tmp_path, 1) / "00000.jpg"
     sheet = edited(editable, file, edits=("smiling=0.6", "male=-1"))
-    assert sheet.shape == (SIZE + 2 * GAP, SIZE + 2 * GAP, 3)
+    assert sheet.shape == (SIZE, SIZE, 3)
     expected = rendered(editable, file, smiling=3.0, male=-5.0)
     assert np.abs(tile(sheet, 0, 0).astype(int) - expected).max() <= 1
     assert np.abs(expected.astype(int) - rendered(editable, file)).max() > 5, "else the test says nothing"
@@ -83,7 +83,7 @@ def test_a_strip_begins_with_the_picture_and_its_reconstruction_and_ends_with_th
 ) -> None:
     file = fill_folder(tmp_path, 1) / "00000.jpg"
     sheet = edited(editable, file, edits=("smiling=2", "male=1"), strip=3)
-    assert sheet.shape == (3 * SIZE + 4 * GAP, 4 * SIZE + 5 * GAP, 3)
+    assert sheet.shape == (3 * SIZE + 2 * GAP, 4 * SIZE + 3 * GAP, 3)
     original = FaceDecoder(FaceConfig(), SIZE)(file.read_bytes(), None).pixels
     for row, whole in enumerate([{"smiling": 10.0}, {"male": 5.0}, {"smiling": 10.0, "male": 5.0}]):
         assert np.abs(tile(sheet, row, 0).astype(int) - original).max() <= 1
@@ -130,4 +130,4 @@ def test_the_command_writes_the_picture(editable: Path, tmp_path: Path) -> None:
     file = fill_folder(tmp_path, 1) / "00000.jpg"
     arguments = ["edit", str(file), "--model", str(editable), "--set", "male=1", "--strip", "2"]
     app([*arguments, "--out", str(tmp_path / "strip.png")], standalone_mode=False)
-    assert Image.open(tmp_path / "strip.png").size == (3 * SIZE + 4 * GAP, SIZE + 2 * GAP)
+    assert Image.open(tmp_path / "strip.png").size == (3 * SIZE + 2 * GAP, SIZE)

@@ -42,7 +42,7 @@ def files(tmp_path: Path) -> list[Path]:
 def test_strips_go_from_the_face_itself_to_the_whole_transfer(model: Path, files: list[Path]) -> None:
     like = (f"hair={files[1]}", f"pose={files[2]}")
     strips = sheet(model, files[0], like=like, strip=3, strengths=("pose=1",))
-    assert strips.shape == (2 + 3 * (SIZE + 2), 2 + 5 * (SIZE + 2), 3)
+    assert strips.shape == (3 * (SIZE + 2) - 2, 5 * (SIZE + 2) - 2, 3)
     own = sheet(model, files[0], like=(f"hair={files[1]}",), strengths=("hair=0",))
     for row in range(3):
         assert (tile(strips, row, 1) == tile(own, 0, 0)).all(), "strength 0 is the face's own picture"
@@ -103,6 +103,6 @@ def test_the_command_writes_the_picture(model: Path, files: list[Path], tmp_path
     out = tmp_path / "out.png"
     arguments = ["transfer", str(files[0]), "--like", f"hair={files[1]}", "--strength", "hair=0.5"]
     assert not app([*arguments, "--model", str(model), "--out", str(out)], standalone_mode=False)
-    assert np.asarray(Image.open(out)).shape == (SIZE + 4, SIZE + 4, 3)
+    assert np.asarray(Image.open(out)).shape == (SIZE, SIZE, 3)
     with pytest.raises(WrongUsage, match=r"must end in \.png"):
         app([*arguments, "--model", str(model), "--out", "out.jpg"], standalone_mode=False)

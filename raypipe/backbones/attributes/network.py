@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raypipe.blocks.residual_trunk import ResidualTrunk, of_size, trunk_problems
+from raypipe.blocks.residual_trunk import ResidualTrunk, trunk_problems
+from raypipe.blocks.sizes import of_size
 from raypipe.errors import WrongUsage
 
 

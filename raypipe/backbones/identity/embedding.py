@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raypipe.blocks.loading import load_network
-from raypipe.blocks.residual_trunk import ResidualTrunk, of_size, trunk_problems
+from raypipe.blocks.residual_trunk import ResidualTrunk, trunk_problems
+from raypipe.blocks.sizes import of_size
 from raypipe.config import as_dict
 from raypipe.errors import WrongUsage
 from raypipe.weights import Part

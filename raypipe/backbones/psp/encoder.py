@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from raypipe.backbones.psp.config import EncoderConfig
 from raypipe.backbones.psp.networks import GradualStyleEncoder, LastLayerIntoW, LastLayerIntoWPlus
+from raypipe.blocks.columns import pictures
 from raypipe.blocks.loading import load_exactly
 from raypipe.config import as_dict, read_config
 from raypipe.errors import BadWeights, WrongUsage
@@ -53,7 +54,7 @@ class Encoder(nn.Module):
 
     @property
     def input_size(self) -> int:
-        """Side of the pictures that it takes."""
+        """Side of the pictures that it looks at."""
         return self.config.input_size
 
     @property
@@ -62,13 +63,12 @@ class Encoder(nn.Module):
         return self.config.num_layers, self.config.style_dim
 
     def forward(self, images: Tensor) -> Tensor:
-        """float32 [n,3,input_size,input_size] in [-1,1] -> W+ codes [n, *code_shape].
+        """float32 [n,3,s,s] in [-1,1] -> W+ codes [n, *code_shape]; larger pictures are shrunk to ``input_size``.
 
         Raises:
-            WrongUsage: the pictures have another size.
+            WrongUsage: the pictures are smaller, or not square.
         """
-        if images.shape[1:] != (3, self.input_size, self.input_size):
-            raise WrongUsage(f"the encoder takes [n,3,{self.input_size},{self.input_size}], got {list(images.shape)}")
+        images = pictures({"image": images}, "image", self.input_size)
         # Convolutions on a CPU and on tensor cores are fastest with the channels last in memory.
         rows = self.network(images.contiguous(memory_format=torch.channels_last))
         return self._code_of_rows(rows) + self.latent_avg

@@ -13,7 +13,7 @@ from raypipe.attributes import Edit
 from raypipe.backbones.attributes import AttributeNet
 from raypipe.backbones.identity import FaceEmbedder
 from raypipe.blocks.frechet import GaussianStatistics, frechet_distance
-from raypipe.blocks.residual_trunk import of_size
+from raypipe.blocks.sizes import of_size
 from raypipe.contract import Faces, Rival
 from raypipe.faces import to_signed
 from raypipe.methods.l2m_gan.method import L2M

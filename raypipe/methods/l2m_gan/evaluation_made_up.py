@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raypipe.backbones.attributes import AttributeNet
-from raypipe.blocks.residual_trunk import of_size
+from raypipe.blocks.sizes import of_size
 from raypipe.contract import Rival
 from raypipe.faces import to_signed
 from raypipe.synthfaces import FACTOR_NAMES, Factors, attributes, render, sample_factors

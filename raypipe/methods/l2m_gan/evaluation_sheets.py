@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from raypipe.attributes import Edit
-from raypipe.blocks.residual_trunk import of_size
+from raypipe.blocks.sizes import of_size
 from raypipe.contract import Faces, Rival
 from raypipe.faces import to_signed
 from raypipe.methods.l2m_gan.evaluation_edits import Judges

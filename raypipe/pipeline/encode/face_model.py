@@ -17,6 +17,7 @@ from raypipe import faces
 from raypipe.backbones.psp import load_encoder
 from raypipe.backbones.psp.refine import RefineConfig, refine
 from raypipe.backbones.stylegan2 import load_generator
+from raypipe.blocks.sizes import of_size
 from raypipe.contract import Method
 from raypipe.errors import BadWeights, WrongUsage
 from raypipe.pipeline.encode.config import EncodeConfig
@@ -57,7 +58,8 @@ def _encoder(bundle: Bundle, config: RefineConfig, device: str) -> Network:
     generator = load_generator(bundle.read("generator"), device) if config.steps else None
 
     def encode(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        w_plus, images = encoder(columns["image"]), columns["image"]
+        images = of_size(columns["image"], encoder.input_size)
+        w_plus = encoder(images)
         return {"w_plus": w_plus if generator is None else refine(generator, images, w_plus, config)}
 
     return encode

@@ -12,7 +12,6 @@ from torch import Tensor
 from raypipe import storage
 from raypipe.backbones.identity import load_identity
 from raypipe.backbones.psp import load_encoder
-from raypipe.blocks.residual_trunk import of_size
 from raypipe.contract import Faces
 from raypipe.errors import BadWeights, WrongUsage
 from raypipe.faces import to_signed
@@ -75,8 +74,7 @@ def _networks(needs: Sequence[str], bundles: Mapping[str, Bundle], device: torch
     if "w_plus" in needs:
         if ENCODER not in bundles:
             raise BadWeights("no model with an encoder was given; give one with --model")
-        encoder = load_encoder(bundles[ENCODER].read(ENCODER), device)
-        networks["w_plus"] = lambda images: encoder(of_size(images, encoder.input_size))
+        networks["w_plus"] = load_encoder(bundles[ENCODER].read(ENCODER), device)
     if "embedding" in needs:
         if "identity" not in bundles:
             raise BadWeights(

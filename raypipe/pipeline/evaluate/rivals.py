@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raypipe.attributes import Edit
 from raypipe.backbones.psp import load_encoder
-from raypipe.blocks.residual_trunk import of_size
+from raypipe.blocks.sizes import of_size
 from raypipe.contract import Rival
 from raypipe.errors import WrongUsage
 from raypipe.pipeline.loading import ENCODER, load_method, picture_size, represent

@@ -68,13 +68,13 @@ def clear_logs(out: str) -> None:
 
 
 def grid_png(pictures: Tensor) -> bytes:
-    """[rows, columns, 3, h, w] in [-1,1] -> a PNG of them side by side, on white."""
+    """[rows, columns, 3, h, w] in [-1,1] -> a PNG of them side by side, with white between them."""
     rows, columns, _, height, width = pictures.shape
     pixels = to_pixels(pictures.flatten(0, 1)).reshape(rows, columns, height, width, 3)
-    sheet = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3), 255, np.uint8)
+    sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
     for row in range(rows):
         for column in range(columns):
-            top, left = GAP + row * (height + GAP), GAP + column * (width + GAP)
+            top, left = row * (height + GAP), column * (width + GAP)
             sheet[top : top + height, left : left + width] = pixels[row, column]
     content = io.BytesIO()
     Image.fromarray(sheet).save(content, "PNG")

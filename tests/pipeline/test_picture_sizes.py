@@ -1,4 +1,4 @@
-"""Models whose methods take pictures alone: they have no inversion encoder, and there are no codes in W+."""
+"""Models whose methods take pictures alone, without an inversion encoder or with one of another size."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from raypipe.backbones.psp import load_encoder
 from raypipe.backbones.psp.refine import RefineConfig
-from raypipe.backbones.stargan2 import GeneratorConfig
+from raypipe.blocks.sizes import of_size
 from raypipe.cli import app
 from raypipe.errors import BadWeights, ModelMismatch, WrongUsage
-from raypipe.methods.stargan_v2.networks import GENERATOR
+from raypipe.faces import to_signed
 from raypipe.pipeline.edit import EditConfig, edit
+from raypipe.pipeline.encode.face_decoder import FaceConfig, FaceDecoder
 from raypipe.pipeline.index.config import IndexConfig
 from raypipe.pipeline.index.plan import build_job
-from raypipe.pipeline.loading import picture_size, picture_size_of
+from raypipe.pipeline.loading import load_method, picture_size, picture_size_of
 from raypipe.pipeline.reconstruct import reconstruct
 from raypipe.weights import Bundle, open_bundle, save_bundle
 from tests.backbones.stylegan2_foreign_files import saved
@@ -42,27 +45,33 @@ def pictures(tmp_path: Path) -> Path:
     return fill_folder(tmp_path / "pictures", 3)
 
 
-def with_encoder(folder: Path, bundle: Bundle, *, seed: int = 0) -> Bundle:
-    parts = {name: bundle.read(name) for name in bundle.parts} | {"encoder": tiny_encoder_part(seed=seed)}
+def with_encoder(folder: Path, bundle: Bundle, size: int = SIZE, *, seed: int = 0) -> Bundle:
+    parts = {name: bundle.read(name) for name in bundle.parts} | {"encoder": tiny_encoder_part(size, seed=seed)}
     return save_bundle(str(folder), "with", parts, {})
 
 
-def test_pictures_are_of_the_methods_size_and_of_the_encoder_s_where_there_is_one(
-    model: Bundle, tmp_path: Path
-) -> None:
+def test_pictures_are_as_large_as_the_largest_network_wants_them(model: Bundle, tmp_path: Path) -> None:
     assert picture_size(model) == picture_size(tiny_stargan2(tmp_path / "drawing")) == SIZE
-    configs = {name: info.config for name, info in model.parts.items()}
-    assert picture_size_of({**configs, "encoder": {"input_size": 2 * SIZE}}) == 2 * SIZE
-
-
-def test_pictures_of_no_size_or_of_several_are_told(model: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(BadWeights, match=r"the model has no encoder, .* its methods take none by itself"):
+    for size, wanted in ((SIZE // 2, SIZE), (2 * SIZE, 2 * SIZE)):
+        configs = {name: info.config for name, info in model.parts.items()}
+        assert picture_size_of({**configs, "encoder": {"input_size": size}}) == wanted
+    with pytest.raises(BadWeights, match="the model has no encoder, and no method that looks at pictures"):
         picture_size_of({"generator": {"size": SIZE}})
-    drawing = tiny_stargan2(tmp_path)
-    configs = {name: info.config for name, info in (*model.parts.items(), *drawing.parts.items())}
-    larger = {**configs, GENERATOR: vars(GeneratorConfig(size=2 * SIZE))}
-    with pytest.raises(BadWeights, match=f"its methods take l2m_gan of {SIZE} px, stargan_v2 of {2 * SIZE} px"):
-        picture_size_of(larger)
+
+
+@pytest.mark.parametrize("size", [SIZE, 2 * SIZE])
+def test_each_network_sees_pictures_in_its_own_size(model: Bundle, pictures: Path, tmp_path: Path, size: int) -> None:
+    both = with_encoder(tmp_path / "both", model, size)
+    encode_locally(config_for(pictures, tmp_path / "codes", Path(both.uri), methods=(METHOD,)))
+    encoder, method = load_encoder(both.read("encoder"), "cpu"), load_method(METHOD, both, "cpu")
+    for file, row in zip(sorted(pictures.iterdir()), rows_of(tmp_path / "codes"), strict=True):
+        pixels = FaceDecoder(FaceConfig(), size)(file.read_bytes(), None).pixels
+        assert pixels is not None
+        image = to_signed(torch.from_numpy(pixels[None]))
+        with torch.no_grad():
+            wanted = {"w_plus": encoder(image), **method.represent({"image": of_size(image, SIZE)})}
+        for name, values in wanted.items():
+            assert row[name] == pytest.approx(values[0].flatten().tolist(), rel=1e-2, abs=1e-2)
 
 
 def test_rows_have_the_methods_columns_alone(model: Bundle, pictures: Path, tmp_path: Path) -> None:
