@@ -18,12 +18,14 @@ SIZE = 32
 TWO = ("Smiling", "Male")
 
 
-def tiny_network(attributes: tuple[str, ...] = TWO, *, seed: int = 0, high_pass: float = 0.0) -> L2MGAN:
-    """For 32 px, with styles of 8 numbers; untrained. The same seed, the same weights."""
+def tiny_network(
+    attributes: tuple[str, ...] = TWO, *, size: int = SIZE, seed: int = 0, high_pass: float = 0.0
+) -> L2MGAN:
+    """With styles of 8 numbers; untrained. The same seed, the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config = L2MConfig(
-            attributes=attributes, size=SIZE, style_dim=8, first_width=4, max_width=8, high_pass=high_pass
+            attributes=attributes, size=size, style_dim=8, first_width=4, max_width=8, high_pass=high_pass
         )
         network = L2MGAN(config)
         he_initialise(network)

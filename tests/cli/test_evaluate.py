@@ -126,7 +126,7 @@ def test_edits_are_compared_with_rivals(
 ) -> None:
     for seed in (0, 1):
         tiny_l2m(tmp_path / f"m{seed}", ("Smiling",), seed=seed)
-    settings = (*(f"run.{few}" for few in FEW), "least_faces=5", "made_up=4", "readout=300", "shown=2", "data.size=32")
+    settings = (*(f"run.{few}" for few in FEW), "least_faces=5", "made_up=4", "readout=300", "shown=2", "data.size=16")
     sets = [word for setting in settings for word in ("--set", setting)]
     told = ("l2m_gan", "--model", f"{tmp_path}/m0", "--out", f"{tmp_path}/out", *sets)
     assert run(monkeypatch, *told, "--rival", f"other seed={tmp_path}/m1:l2m_gan") == 0

@@ -10,12 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
+from raypipe.backbones.attributes import attribute_part
 from raypipe.backbones.psp import load_encoder
 from raypipe.backbones.psp.refine import RefineConfig
 from raypipe.blocks.sizes import of_size
 from raypipe.cli import app
 from raypipe.errors import BadWeights, ModelMismatch, WrongUsage
 from raypipe.faces import to_signed
+from raypipe.methods.l2m_gan.networks import l2m_part
 from raypipe.pipeline.edit import EditConfig, edit
 from raypipe.pipeline.encode.face_decoder import FaceConfig, FaceDecoder
 from raypipe.pipeline.index.config import IndexConfig
@@ -24,7 +26,7 @@ from raypipe.pipeline.loading import load_method, picture_size, picture_size_of
 from raypipe.pipeline.reconstruct import reconstruct
 from raypipe.weights import Bundle, open_bundle, save_bundle
 from tests.backbones.stylegan2_foreign_files import saved
-from tests.l2m_models import SIZE, tiny_encoder_part, tiny_l2m
+from tests.l2m_models import SIZE, tiny_encoder_part, tiny_judge, tiny_l2m, tiny_network
 from tests.methods.test_l2m_gan_foreign import tiny_checkpoint
 from tests.models import tiny_model
 from tests.pictures import fill_folder
@@ -72,6 +74,21 @@ def test_each_network_sees_pictures_in_its_own_size(model: Bundle, pictures: Pat
             wanted = {"w_plus": encoder(image), **method.represent({"image": of_size(image, SIZE)})}
         for name, values in wanted.items():
             assert row[name] == pytest.approx(values[0].flatten().tolist(), rel=1e-2, abs=1e-2)
+
+
+def test_codes_are_refined_in_the_encoder_s_size(pictures: Path, tmp_path: Path) -> None:
+    """Its generator draws no larger pictures."""
+    plain = tiny_model(tmp_path / "plain")
+    larger = {"l2m_gan": l2m_part(tiny_network(size=2 * SIZE)), "attributes": attribute_part(tiny_judge())}
+    both = save_bundle(str(tmp_path / "both"), "both", {n: plain.read(n) for n in plain.parts} | larger, {})
+    assert picture_size(both) == 2 * SIZE
+    config = config_for(pictures, tmp_path / "refined", Path(both.uri), refine=RefineConfig(steps=3))
+    encode_locally(config)
+    encode_locally(config_for(pictures, tmp_path / "unrefined", Path(both.uri)))
+    refined, unrefined = (rows_of(tmp_path / name)[0]["w_plus"] for name in ("refined", "unrefined"))
+    assert refined != unrefined
+    assert np.isfinite(refined).all()
+    assert config.parts_of(both) == ("encoder", "generator")
 
 
 def test_rows_have_the_methods_columns_alone(model: Bundle, pictures: Path, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def test_a_rival_edits_as_its_method_does(tmp_path: Path, method_name: str, stre
         for sign in (1.0, -1.0):
             wanted = method.render(method.edit(columns, [Edit("Smiling", sign * strength)]), images)
             torch.testing.assert_close(rival.edited(images, "Smiling", sign), wanted)
+        assert rival.edited(images[..., ::2, ::2], "Smiling", 1.0).shape == images.shape, "of the rival's own size"
 
 
 def test_rivals_that_cannot_be_are_named(tmp_path: Path) -> None:
