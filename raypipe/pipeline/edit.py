@@ -17,9 +17,9 @@ from raypipe.errors import WrongUsage
 from raypipe.pipeline.encode.agreement import require_w_plus
 from raypipe.pipeline.encode.dataset import PLAN, Dataset
 from raypipe.pipeline.encode.face_decoder import FaceConfig, FaceDecoder
+from raypipe.pipeline.grid import grid_png
 from raypipe.pipeline.loading import method_that, picture_size, represent, shared_inputs
 from raypipe.pipeline.reconstruct import original
-from raypipe.pipeline.train.logs import grid_png
 from raypipe.weights import Bundle, open_bundle
 
 ID_MARK = "id:"

@@ -10,19 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from raypipe import storage
 from raypipe.backbones.stylegan2 import Generator, load_generator
 from raypipe.errors import WrongUsage
-from raypipe.faces import to_pixels
+from raypipe.pipeline.grid import rows_png
 from raypipe.weights import open_bundle
 
 NOISES = ("const", "none", "random")
 SPACES = ("z", "w")
 FORMATS = (".png", ".npy")
-GAP = 2
 
 MOST_SEEDS = 1_000_000
 LARGEST_RESULT = 4 << 30
@@ -220,15 +218,4 @@ def _npy(images: Tensor) -> bytes:
 
 
 def _png(images: Tensor, columns: int) -> bytes:
-    """A grid, row by row, with a white gap between the pictures."""
-    pixels_NHWC = to_pixels(images)
-    n, height, width, _ = pixels_NHWC.shape
-    columns = min(n, columns or math.ceil(math.sqrt(n)))
-    rows = math.ceil(n / columns)
-    grid = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
-    for i, picture in enumerate(pixels_NHWC):
-        top, left = i // columns * (height + GAP), i % columns * (width + GAP)
-        grid[top : top + height, left : left + width] = picture
-    file = io.BytesIO()
-    Image.fromarray(grid).save(file, "PNG")
-    return file.getvalue()
+    return rows_png(images, min(len(images), columns or math.ceil(math.sqrt(len(images)))))

@@ -14,8 +14,8 @@ from raypipe.contract import Columns, FeatureTransfer, Method
 from raypipe.errors import UnknownAttribute, WrongUsage
 from raypipe.pipeline.edit import ID_MARK, Face, face_at
 from raypipe.pipeline.encode.face_decoder import FaceConfig
+from raypipe.pipeline.grid import grid_png
 from raypipe.pipeline.loading import method_that
-from raypipe.pipeline.train.logs import grid_png
 from raypipe.weights import open_bundle
 
 WHOLE = 1.0

@@ -10,8 +10,8 @@ import torch
 from raypipe.contract import Method, Translator
 from raypipe.pipeline.edit import ID_MARK, face_at
 from raypipe.pipeline.encode.face_decoder import FaceConfig
+from raypipe.pipeline.grid import grid_png
 from raypipe.pipeline.loading import method_that
-from raypipe.pipeline.train.logs import grid_png
 from raypipe.weights import open_bundle
 
 

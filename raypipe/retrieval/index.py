@@ -140,11 +140,12 @@ class Index:
     def _check_columns(self, wish: Wish) -> None:
         needed = columns_of(wish.condition) if wish.condition else frozenset()
         needed |= {wish.diversity.column} if wish.diversity else set()
-        for shard in self._shards:
-            if shard.rows and (missing := needed - set(shard.labels.column_names)):
-                raise WrongUsage(
-                    f"no label column {', '.join(sorted(missing))}; there are: {shown_columns(shard.labels)}"
-                )
+        lacking = [shard for shard in self._shards if shard.rows and needed - set(shard.labels.column_names)]
+        if lacking:
+            labels, count = lacking[0].labels, sum(shard.rows for shard in lacking)
+            missing, rows = sorted(needed - set(labels.column_names)), sum(shard.rows for shard in self._shards)
+            whose = f" for {count:,} of the {rows:,} faces" if count < rows else ""
+            raise WrongUsage(f"no label column {', '.join(missing)}{whose}; there are: {shown_columns(labels)}")
 
 
 def open_index(uri: str, *, cache: Path = CACHE, device: str = "cpu") -> Index:

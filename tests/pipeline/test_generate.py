@@ -14,7 +14,8 @@ from PIL import Image
 from raypipe.backbones.stylegan2 import Generator, GeneratorConfig, generator_part
 from raypipe.errors import BadWeights, WrongUsage
 from raypipe.faces import to_pixels
-from raypipe.pipeline.generate import GAP, GenerateConfig, generate, parse_seeds, z_of_seeds
+from raypipe.pipeline.generate import GenerateConfig, generate, parse_seeds, z_of_seeds
+from raypipe.pipeline.grid import GAP
 from raypipe.weights import save_bundle
 from tests.backbones.stylegan2_oracle import GENERATOR_FILE, case, rosinality_generator
 

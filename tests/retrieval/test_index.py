@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from raypipe.errors import ModelMismatch, RaypipeError, WrongUsage
 from raypipe.retrieval.answer import Diversity, Hit, Wish, nearest_hits
 from raypipe.retrieval.build import build
+from raypipe.retrieval.changes import append
 from raypipe.retrieval.filters import Equals
 from raypipe.retrieval.index import open_index
 from raypipe.retrieval.manifest import read_manifest
@@ -88,6 +89,14 @@ def test_an_unknown_column_is_wrong_usage(tmp_path: Path) -> None:
     for wish in (Wish(condition=Equals("hat", 1)), Wish(diversity=Diversity("hat", 1))):
         with pytest.raises(WrongUsage, match="no label column hat; there are: image_id, age"):
             index.search([aims(space, np.ones(4))], wish, asked=BINDINGS)
+
+
+def test_a_column_that_some_faces_lack_is_told_with_how_many(tmp_path: Path) -> None:
+    space = weighted_space(1, 3)
+    built(tmp_path, space, np.ones((3, 4), np.float32), labels={"age": [1, 2, 3]})
+    append(str(tmp_path), BINDINGS, blocks(["a", "b"], np.ones((2, 4), np.float32)), rows_per_shard=9)
+    with pytest.raises(WrongUsage, match="no label column age for 2 of the 5 faces; there are: image_id"):
+        open_index(str(tmp_path)).search([aims(space, np.ones(4))], Wish(condition=Equals("age", 1)), asked=BINDINGS)
 
 
 def test_labels_of_hits(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from raypipe.pipeline.evaluate.faces import Watch, gather_faces
 from raypipe.pipeline.evaluate.plain import as_plain, file_name
 from raypipe.pipeline.evaluate.rivals import open_rivals
 from raypipe.pipeline.evaluate.sheets import sheet_png
-from raypipe.pipeline.train.logs import grid_png
+from raypipe.pipeline.grid import grid_png
 from raypipe.report import Report
 from raypipe.weights import Bundle, open_bundle
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from raypipe import storage
-from raypipe.faces import to_pixels
+from raypipe.pipeline.grid import grid_png
 
 METRICS = "metrics.jsonl"
 SAMPLES = "samples"
 TENSORBOARD = "tensorboard"
-GAP = 2
 _SAMPLES = re.compile(r"step-\d{9,}\.png")
 _EVENTS = re.compile(r"events\.out\.tfevents\..*")
 
@@ -65,20 +61,6 @@ def clear_logs(out: str) -> None:
     for folder, written in ((SAMPLES, _SAMPLES), (TENSORBOARD, _EVENTS)):
         for name in filter(written.fullmatch, storage.list_names(storage.join(out, folder))):
             storage.remove(storage.join(out, folder, name))
-
-
-def grid_png(pictures: Tensor) -> bytes:
-    """[rows, columns, 3, h, w] in [-1,1] -> a PNG of them side by side, with white between them."""
-    rows, columns, _, height, width = pictures.shape
-    pixels = to_pixels(pictures.flatten(0, 1)).reshape(rows, columns, height, width, 3)
-    sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
-    for row in range(rows):
-        for column in range(columns):
-            top, left = row * (height + GAP), column * (width + GAP)
-            sheet[top : top + height, left : left + width] = pixels[row, column]
-    content = io.BytesIO()
-    Image.fromarray(sheet).save(content, "PNG")
-    return content.getvalue()
 
 
 def _lines_of(out: str) -> list[dict[str, Any]]:
